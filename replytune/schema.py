@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['Id', 'STAGES', 'SECRETS', 'FILES', 'SAMPLE_RUN', 'COLOURS', 'StageError', 'refusal', 'Record', 'Pair', 'write_text',
            'as_json', 'to_lines', 'read_rows', 'read_records', 'explain', 'project_root', 'resolve', 'ParameterError',
-           'StageParams', 'stage_module', 'stage_params', 'read_params', 'sha256', 'imported_modules', 'code_version',
-           'package_versions', 'load_secrets', 'Run', 'check_input', 'Stage', 'stored_params', 'open_stage',
-           'sample_copy', 'sample_rows', 'why_run', 'Unavailable', 'unavailable', 'number_or_reason', 'Chart', 'draw',
-           'progress', 'shown']
+           'StageParams', 'stage_module', 'stage_params', 'read_yaml', 'read_params', 'sha256', 'definitions',
+           'code_version', 'package_versions', 'load_secrets', 'Run', 'check_input', 'Stage', 'file_hashes',
+           'stored_params', 'open_stage', 'sample_copy', 'sample_rows', 'why_run', 'Unavailable', 'unavailable',
+           'number_or_reason', 'Chart', 'draw', 'progress', 'shown', 'quiet_libraries']
 
-# %% ../nbs/00_schema.ipynb #83a60c9e
+# %% ../nbs/00_schema.ipynb #b2b6e180
+import ast
 import atexit
 import difflib
 import hashlib
@@ -181,7 +182,7 @@ class StageParams(BaseModel):
 
 _NOT_PARAMETERS = {"exit", "quit", "get_ipython", "open"}
 
-# %% ../nbs/00_schema.ipynb #5d8f6513
+# %% ../nbs/00_schema.ipynb #7a6f0749
 STAGES = ("01_collect", "02_validate", "03_clean", "04_review", "05_generate", "06_train", "07_judge", "08_stats", "09_report")
 
 
@@ -196,13 +197,22 @@ def stage_params(stage: str) -> type[StageParams]:
     return getattr(module, stage_module(stage).capitalize() + "Params")
 
 
-def read_params(path) -> dict[str, StageParams]:
-    "Check a whole parameter file; returns the resolved parameters of every stage"
+def read_yaml(path) -> dict:
+    "A parameter file's sections; dates stay the text they are"
     import yaml
-    try: given = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except FileNotFoundError: raise ParameterError(f"no parameter file {path}; see nbs/params/ for two to copy") from None
+    resolvers = {first: [resolver for resolver in known if resolver[0] != "tag:yaml.org,2002:timestamp"]
+                 for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    loader = type("PlainDates", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
+    try: given = yaml.load(Path(path).read_text(encoding="utf-8"), loader) or {}
+    except (FileNotFoundError, IsADirectoryError): raise ParameterError(f"no parameter file {path}; see nbs/params/ for two to copy") from None
     except yaml.YAMLError as error: raise ParameterError(f"{path} is not YAML: {error}") from None
     if not isinstance(given, dict): raise ParameterError(f"{path} must map stage names to parameters, not be a {type(given).__name__}")
+    return given
+
+
+def read_params(path) -> dict[str, StageParams]:
+    "Check a whole parameter file; returns the resolved parameters of every stage"
+    given = read_yaml(path)
     if unknown := set(given) - {"common", *STAGES}:
         raise ParameterError(f"{path}: unknown section {sorted(unknown)}; sections are common, {', '.join(STAGES)}")
     models = {stage: stage_params(stage) for stage in STAGES}
@@ -215,7 +225,7 @@ def read_params(path) -> dict[str, StageParams]:
     return {stage: model.read({name: value for name, value in common.items() if name in model.model_fields} | sections.get(stage, {}))
             for stage, model in models.items()}
 
-# %% ../nbs/00_schema.ipynb #8fe0fd04
+# %% ../nbs/00_schema.ipynb #4b86dcd7
 def sha256(data) -> str:
     "Hash of a text, of bytes, or of the file at a `Path`"
     if isinstance(data, Path):
@@ -223,26 +233,32 @@ def sha256(data) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
-def imported_modules(module: str, package: Path | None = None) -> set[str]:
-    "`module` and every module of this package that it imports, directly or not"
-    package = package or Path(importlib.util.find_spec("replytune").origin).parent
-    found, todo = set(), [module]
-    while todo:
-        if (name := todo.pop()) in found: continue
-        found.add(name)
-        text = (package/f"{name}.py").read_text(encoding="utf-8")
-        todo += re.findall(r"^\s*from (?:replytune)?\.(\w+) import", text, flags=re.M)
+def definitions(source: str) -> dict[str, tuple[str, set[str]]]:
+    "For each top-level name of a module: its source, and the names used in it. An imported name of ours maps to its module."
+    found = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.module or "").startswith("replytune.")):
+            for alias in node.names: found[alias.asname or alias.name] = ("from " + node.module.split(".")[-1], {alias.name})
+            continue
+        text = "\n".join(line.rstrip() for line in ast.get_source_segment(source, node).splitlines() if line.strip() and not line.strip().startswith("#"))
+        targets = [node.name] if hasattr(node, "name") else [target.id for target in getattr(node, "targets", [getattr(node, "target", None)]) if isinstance(target, ast.Name)]
+        decorators = "".join(ast.get_source_segment(source, line) for line in getattr(node, "decorator_list", []))
+        for name in targets: found[name] = (decorators + text, {part.id for part in ast.walk(node) if isinstance(part, ast.Name)})
     return found
 
-
-def code_version(module: str, package: Path | None = None) -> str:
-    "Twelve hex digits that change when the code behind `module` changes, and not with its comments"
+# %% ../nbs/00_schema.ipynb #f2fa2bd3
+def code_version(module: str, start: str | None = None, package: Path | None = None) -> str:
+    "Twelve hex digits for the function `start` (by default the module's stage) and all of ours it reaches"
     package = package or Path(importlib.util.find_spec("replytune").origin).parent
-    parts = []
-    for name in sorted(imported_modules(module, package)):
-        lines = (package/f"{name}.py").read_text(encoding="utf-8").splitlines()
-        parts += [name, *(line.rstrip() for line in lines if line.strip() and not line.strip().startswith("#"))]
-    return sha256("\n".join(parts))[:12]
+    parsed, todo, parts = {}, [(module, start or f"{module}_stage")], {}
+    while todo:
+        where, name = todo.pop()
+        if where not in parsed: parsed[where] = definitions((package/f"{where}.py").read_text(encoding="utf-8"))
+        if (where, name) in parts or name not in parsed[where]: continue
+        text, uses = parts[where, name] = parsed[where][name]
+        if text.startswith("from "): todo += [(text.removeprefix("from "), used) for used in uses]
+        else: todo += [(where, used) for used in uses]
+    return sha256("\n".join(f"{where}.{name}\n{parts[where, name][0]}" for where, name in sorted(parts)))[:12]
 
 # %% ../nbs/00_schema.ipynb #1d9396b8
 def package_versions() -> dict[str, str]:
@@ -291,12 +307,13 @@ class Run:
         "The stage whose section lists `name` among what it wrote"
         return next((stage for stage, section in self.manifest().items() if name in section["wrote"]), None)
 
-# %% ../nbs/00_schema.ipynb #517d4bae
+# %% ../nbs/00_schema.ipynb #795806e3
 FILES = {  # which stage writes what the later ones read
     "pairs.jsonl": "01_collect", "valid.jsonl": "02_validate", "rejected.jsonl": "02_validate", "clean.jsonl": "03_clean",
     "duplicates.jsonl": "03_clean", "reviewed.jsonl": "04_review", "generations/base.jsonl": "05_generate",
     "generations/null.jsonl": "05_generate", "generations/rag.jsonl": "05_generate", "generations/human.jsonl": "05_generate",
-    "generations/tuned.jsonl": "06_train", "training_log.jsonl": "06_train", "judgements.jsonl": "07_judge", "stats.json": "08_stats"}
+    "generations/tuned.jsonl": "06_train", "training_log.jsonl": "06_train", "judgements.jsonl": "07_judge",
+    "judge_accuracy.jsonl": "07_judge", "stats.json": "08_stats"}
 
 
 def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
@@ -316,14 +333,14 @@ def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
             raise StageError(f"{name} was made from an older {source}; {again}")
     return recorded
 
-# %% ../nbs/00_schema.ipynb #535b4f96
+# %% ../nbs/00_schema.ipynb #18facda9
 class Stage:
     "One running stage: reads checked inputs, writes whole files, and signs the manifest last"
     def __init__(self, name: str, params: StageParams, reads: Iterable[str] = ()):
         self.name, self.params = name, params
         self.run = Run(params.run) if params.run else sample_copy(name)
         self.read = {file: check_input(self.run, file) for file in reads}
-        self.sources, self.wrote, self.counts = {}, {}, {}
+        self.sources, self.appended, self.wrote, self.counts = {}, {}, {}, {}
         self.seeds, self.models, self.notes = {}, {}, {}
 
     def path(self, name: str) -> Path: return self.run/name
@@ -348,15 +365,26 @@ class Stage:
     def note(self, name: str):
         "Note what is already on disk: a file, or every file below a folder"
         path = self.run/name
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file(): self.wrote[file.relative_to(self.run.folder).as_posix()] = sha256(file)
+        if path.is_dir(): self.wrote |= {f"{name}/{file}": used for file, used in file_hashes(path).items()}
+        else: self.wrote[name] = sha256(path)
+
+    def people(self, name: str) -> list[Path]:
+        "Note a folder that people append to, as it is now; returns its files"
+        self.appended[name] = file_hashes(self.run/name)
+        return [self.run/name/file for file in self.appended[name]]
 
     def section(self) -> dict:
         "What the manifest keeps of this stage"
-        return dict(read=self.read, sources=self.sources, wrote=self.wrote, counts=self.counts, notes=self.notes,
+        return dict(read=self.read, sources=self.sources, appended=self.appended, wrote=self.wrote, counts=self.counts, notes=self.notes,
                     parameters=stored_params(self.params), seeds=self.seeds, models=self.models,
                     packages=package_versions(), code=code_version(stage_module(self.name)),
                     finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+
+def file_hashes(folder) -> dict[str, str]:
+    "Hash of every file below a folder, by its name there; hidden files are ours and half-written"
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in sorted(Path(folder).rglob("*"))
+            if file.is_file() and not file.name.startswith(".")}
 
 
 def stored_params(params: StageParams) -> dict:
@@ -396,7 +424,7 @@ def sample_rows(name: str) -> list[dict]:
     "The rows of one file of the bundled sample run, for a page's lessons"
     return read_rows(Run(SAMPLE_RUN)/name)
 
-# %% ../nbs/00_schema.ipynb #cacc8e21
+# %% ../nbs/00_schema.ipynb #1b7d5268
 def why_run(run: Run, stage: str, params: StageParams) -> str | None:
     "`None` if the stage is done and would do the same again; else the reason to run it"
     section = run.manifest().get(stage)
@@ -409,6 +437,8 @@ def why_run(run: Run, stage: str, params: StageParams) -> str | None:
         if not resolve(name).is_file() or sha256(resolve(name)) != used: return f"{name} changed"
     for name, used in section["read"].items():
         if check_input(run, name) != used: return f"{name} changed"
+    for name, used in section["appended"].items():
+        if file_hashes(run/name) != used: return f"{name}/ was added to"
     for name, recorded in section["wrote"].items():
         if not (run/name).is_file() or sha256(run/name) != recorded: return f"{name} is missing or was edited"
     return None
@@ -431,7 +461,7 @@ def number_or_reason(value) -> float | dict:
     "A metric as JSON: the number itself, or `{'unavailable': reason}`"
     return {"unavailable": value.reason} if isinstance(value, Unavailable) else float(value)
 
-# %% ../nbs/00_schema.ipynb #3535ce72
+# %% ../nbs/00_schema.ipynb #91673493
 COLOURS = {"base": "#7f7f7f", "null": "#bcbcbc", "rag": "#2a7ab9", "tuned": "#d1495b", "human": "#2e8b57"}
 
 
@@ -442,8 +472,8 @@ class Chart:
     def _repr_mimebundle_(self, **_): return {"image/svg+xml": self.svg, "text/plain": f"[chart: {self.alt}]"}
 
 
-def draw(plot, alt: str, width: float = 7, height: float = 3.2) -> Chart:
-    "Call `plot(axes)` on a fresh figure of `width` × `height` inches and return it as a `Chart`"
+def draw(plot, alt: str, width: float = 7, height: float = 3.2, note: str = "") -> Chart:
+    "Call `plot(axes)` on a fresh figure of `width` × `height` inches; `note` is printed small below, for what a reader must not miss"
     import io
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -452,6 +482,7 @@ def draw(plot, alt: str, width: float = 7, height: float = 3.2) -> Chart:
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height))
         plot(figure.subplots())
+        if note: figure.supxlabel(note, fontsize=7, color="#777777", x=0.99, ha="right")
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
@@ -469,3 +500,14 @@ def shown(stage: Stage):
     "A stage's counts as a table: the value its notebook's last cell ends in"
     import pandas
     return pandas.DataFrame({"count": stage.counts})
+
+# %% ../nbs/00_schema.ipynb #ed5b30ab
+def quiet_libraries():
+    "Keep the model libraries' banners and progress bars out of logs and pages; their errors still show"
+    import logging
+    import warnings
+    for name in ("bitsandbytes", "sentence_transformers", "transformers", "trl", "httpx"): logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*(activation_checkpointing|gradient_checkpointing|pin_memory|use_reentrant).*")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

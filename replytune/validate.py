@@ -155,8 +155,8 @@ def decide(pair: Pair, measures: Measures, bounds: ValidateParams) -> list[Rejec
     reasons += [Reject.spam] * bool(measures.spam_words) + [Reject.language] * (measures.english < bounds.language_confidence_min)
     return reasons + [Reject.toxic] * (measures.toxicity >= bounds.toxicity_max)
 
-# %% ../nbs/02_validate.ipynb #704c6af8
-def reasons_chart(counts: dict[str, int], kept: int) -> Chart:
+# %% ../nbs/02_validate.ipynb #e109a674
+def reasons_chart(counts: dict[str, int], kept: int, note: str = "") -> Chart:
     "How many pairs each reason turned down; a pair with two reasons counts in both"
     rows = sorted(counts.items(), key=lambda row: row[1])
     def plot(axes):
@@ -164,7 +164,7 @@ def reasons_chart(counts: dict[str, int], kept: int) -> Chart:
                          color=[COLOURS["null"]] * len(rows) + [COLOURS["human"]])
         axes.bar_label(bars, padding=3)
         axes.set(xlabel="pairs", title="Pairs kept, and the reasons of the others")
-    return draw(plot, f"kept {kept}; " + ", ".join(f"{name} {count}" for name, count in rows), height=0.6 + 0.25 * (len(rows) + 1))
+    return draw(plot, f"kept {kept}; " + ", ".join(f"{name} {count}" for name, count in rows), height=0.6 + 0.25 * (len(rows) + 1), note=note)
 
 # %% ../nbs/02_validate.ipynb #c3f21fa6
 def validate_stage(params: ValidateParams):

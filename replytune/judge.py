@@ -6,7 +6,7 @@
 __all__ = ['ARMS', 'JudgeParams', 'Verdict', 'Unscored', 'Judge', 'features', 'nuisance', 'unlike_pairs', 'Ranker', 'score_of',
            'judge_accuracy', 'questions', 'ask', 'question_id', 'append', 'judge_stage']
 
-# %% ../nbs/07_judge.ipynb #b124b31d
+# %% ../nbs/07_judge.ipynb #ee4591cb
 import json
 import math
 import os
@@ -20,80 +20,124 @@ from pydantic import Field
 from .clean import embed, load_encoder
 from .generate import Generation
 from .review import mend_tail
-from .schema import (COLOURS, Chart, Pair, Record, StageError, StageParams, draw, number_or_reason, open_stage, progress, read_rows,
-                              sample_rows, sha256, shown, to_lines, unavailable)
+from replytune.schema import (
+    COLOURS,
+    Chart,
+    Pair,
+    Record,
+    StageError,
+    StageParams,
+    draw,
+    number_or_reason,
+    open_stage,
+    progress,
+    read_rows,
+    sample_rows,
+    sha256,
+    shown,
+    to_lines,
+    unavailable,
+)
 
-# %% ../nbs/07_judge.ipynb #bcf8dbb3
+# %% ../nbs/07_judge.ipynb #db5c2867
 class JudgeParams(StageParams):
     "Parameters of stage 07"
+
     judge: str = Field("ranker", pattern="^ranker$")
-    contrasts: list[str] = Field(["tuned-base", "null-base", "rag-base", "human-base", "tuned-rag", "tuned-human"], min_length=1)
+    contrasts: list[str] = Field(
+        ["tuned-base", "null-base", "rag-base", "human-base", "tuned-rag", "tuned-human"], min_length=1
+    )
     encoder: str = "minilm"
-    like_ratio_min: float = Field(1.5, gt=1)
+    like_ratio_min: float = Field(2.0, gt=1)
     regularisation: float = Field(0.1, gt=0)
     tie_width: float = Field(0.02, ge=0, lt=0.5)
     resamples: int = Field(2000, ge=100)
     seed: int = 1
 
-# %% ../nbs/07_judge.ipynb #57b5c267
+# %% ../nbs/07_judge.ipynb #5bb20cd2
 class Verdict(Record):
     "Which position won, and how sure the judge is that it is the first"
+
     winner: Literal["first", "second", "tie"]
     probability: float | None = None
 
 
 class Unscored(Record):
     "No verdict, and why; never counted as a tie or a loss"
+
     reason: str
 
 
 class Judge(Protocol):
     "Anything that compares two replies"
+
     name: str
+
     def compare(self, tweet: str, first: str, second: str) -> Verdict | Unscored: ...
 
-# %% ../nbs/07_judge.ipynb #5f59692b
+# %% ../nbs/07_judge.ipynb #d10237d2
 def features(tweets: list[str], replies: list[str], encoder):
     "What the ranker sees of each reply: its vector, that vector times the tweet's, and their cosine; shape (replies, 769)"
     import numpy
+
     tweet, reply = embed(tweets, encoder), embed(replies, encoder)
-    return numpy.hstack([reply, tweet * reply * math.sqrt(reply.shape[1]), (tweet * reply).sum(axis=1, keepdims=True)]).astype("float64")
+    return numpy.hstack(
+        [reply, tweet * reply * math.sqrt(reply.shape[1]), (tweet * reply).sum(axis=1, keepdims=True)]
+    ).astype("float64")
 
 
 def nuisance(pair: Pair) -> list[float] | None:
     "What brings likes without being text: log delay and log followers; `None` if either is unknown"
-    if pair.reply_time_diff_seconds is None or pair.reply_author_followers is None: return None
-    return [math.log10(max(1, pair.reply_time_diff_seconds)), math.log10(max(1, pair.reply_author_followers))]
+    if pair.reply_time_diff_seconds is None or pair.reply_author_followers is None:
+        return None
+    return [
+        math.log10(max(1, pair.reply_time_diff_seconds)),
+        math.log10(max(1, pair.reply_author_followers)),
+    ]
 
 
 def unlike_pairs(pairs: list[Pair], ratio: float) -> list[tuple[int, int]]:
     "Places (better, worse) of replies to the same tweet whose likes differ by `ratio` or more"
     by_tweet = defaultdict(list)
     for place, pair in enumerate(pairs):
-        if pair.reply_likes: by_tweet[pair.tweet_id].append(place)
+        if pair.reply_likes:
+            by_tweet[pair.tweet_id].append(place)
     found = []
     for places in by_tweet.values():
         for one, other in combinations(places, 2):
             low, high = sorted((one, other), key=lambda place: pairs[place].reply_likes)
-            if pairs[high].reply_likes >= ratio * pairs[low].reply_likes: found.append((high, low))
+            if pairs[high].reply_likes >= ratio * pairs[low].reply_likes:
+                found.append((high, low))
     return found
 
-# %% ../nbs/07_judge.ipynb #07e2d5e8
+# %% ../nbs/07_judge.ipynb #22e8f7b1
 class Ranker:
     "A Bradley-Terry model on MiniLM features, fitted to likes of replies to the same tweet"
+
     name = "ranker"
 
-    def __init__(self, encoder, tie_width: float = 0.02): self.encoder, self.tie_width, self.weights, self._strengths = encoder, tie_width, None, {}
+    def __init__(self, encoder, tie_width: float = 0.02):
+        self.encoder, self.tie_width, self.weights, self._strengths = encoder, tie_width, None, {}
 
-    def fit(self, pairs: list[Pair], ratio: float = 1.5, regularisation: float = 0.1) -> "Ranker":
+    def fit(self, pairs: list[Pair], ratio: float = 2.0, regularisation: float = 0.1) -> "Ranker":
         "Learn from train pairs; each comparison is shown both ways round, so no order can be preferred"
         import numpy
         from sklearn.linear_model import LogisticRegression
-        if any(pair.split != "train" for pair in pairs): raise StageError("the ranker may learn from the train split only")
+
+        if any(pair.split != "train" for pair in pairs):
+            raise StageError("the ranker may learn from the train split only")
         pairs = [pair for pair in pairs if nuisance(pair) is not None]
         chosen = unlike_pairs(pairs, ratio)
-        if len(chosen) < 20: raise StageError(f"only {len(chosen)} comparable train pairs (likes {ratio} times apart); 20 are the least")
-        inputs = numpy.hstack([features([pair.tweet for pair in pairs], [pair.reply for pair in pairs], self.encoder), numpy.array([nuisance(pair) for pair in pairs])])
+        if len(chosen) < 20:
+            raise StageError(
+                f"only {len(chosen)} comparable train pairs (likes {ratio} times apart); 20 are the least"
+            )
+        inputs = numpy.hstack(
+            [
+                features([pair.tweet for pair in pairs], [pair.reply for pair in pairs], self.encoder),
+                numpy.array([nuisance(pair) for pair in pairs]),
+            ]
+        )
         differences = numpy.array([inputs[better] - inputs[worse] for better, worse in chosen])
         model = LogisticRegression(C=regularisation, fit_intercept=False, max_iter=2000)
         model.fit(numpy.vstack([differences, -differences]), [1] * len(chosen) + [0] * len(chosen))
@@ -102,72 +146,117 @@ class Ranker:
 
     def rate(self, tweet: str, reply: str) -> float:
         "The strength of a reply in log odds; only differences between replies to one tweet mean anything"
-        if (tweet, reply) not in self._strengths: self._strengths[tweet, reply] = float(features([tweet], [reply], self.encoder)[0] @ self.weights)
+        if (tweet, reply) not in self._strengths:
+            self._strengths[tweet, reply] = float(
+                features([tweet], [reply], self.encoder)[0] @ self.weights
+            )
         return self._strengths[tweet, reply]
 
     def compare(self, tweet: str, first: str, second: str) -> Verdict | Unscored:
         "Which of the two is likelier to be liked better"
-        if not first or not second: return Unscored(reason="no reply to compare")
+        if not first or not second:
+            return Unscored(reason="no reply to compare")
         probability = 1 / (1 + math.exp(self.rate(tweet, second) - self.rate(tweet, first)))
-        winner = "tie" if abs(probability - 0.5) < self.tie_width else "first" if probability > 0.5 else "second"
+        winner = (
+            "tie" if abs(probability - 0.5) < self.tie_width else "first" if probability > 0.5 else "second"
+        )
         return Verdict(winner=winner, probability=round(probability, 4))
 
-# %% ../nbs/07_judge.ipynb #bb9b0736
+# %% ../nbs/07_judge.ipynb #e5e5195b
 def score_of(verdict: Verdict | Unscored) -> float | None:
     "1 if the first reply won, ½ for a tie, 0 if the second won, `None` if not scored"
-    return {"first": 1.0, "tie": 0.5, "second": 0.0}[verdict.winner] if isinstance(verdict, Verdict) else None
+    return (
+        {"first": 1.0, "tie": 0.5, "second": 0.0}[verdict.winner] if isinstance(verdict, Verdict) else None
+    )
 
 
 def judge_accuracy(judge: Judge, pairs: list[Pair], ratio: float, resamples: int, seed: int) -> dict:
     "How often the judge names the better-liked of two real replies, over both orders, with a 95 % interval over tweets"
     import numpy
+
     by_tweet, orders = defaultdict(list), []
     for better, worse in unlike_pairs(pairs, ratio):
         tweet, good, bad = pairs[better].tweet, pairs[better].reply, pairs[worse].reply
         ahead, behind = score_of(judge.compare(tweet, good, bad)), score_of(judge.compare(tweet, bad, good))
-        if ahead is None or behind is None: continue
+        if ahead is None or behind is None:
+            continue
         by_tweet[pairs[better].tweet_id].append((ahead + 1 - behind) / 2)
         orders.append((ahead, behind))
-    if len(by_tweet) < 2: return {"accuracy": number_or_reason(unavailable(f"{len(by_tweet)} tweets with comparable replies"))}
+    if len(by_tweet) < 2:
+        return {
+            "accuracy": number_or_reason(unavailable(f"{len(by_tweet)} tweets with comparable replies"))
+        }
     groups = [by_tweet[id] for id in sorted(by_tweet)]
-    totals, counts = numpy.array([sum(group) for group in groups]), numpy.array([len(group) for group in groups])
+    totals, counts = numpy.array([sum(group) for group in groups]), numpy.array(
+        [len(group) for group in groups]
+    )
     drawn = numpy.random.default_rng(seed).integers(len(groups), size=(resamples, len(groups)))
     low, high = numpy.quantile(totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
-    return {"accuracy": round(float(totals.sum() / counts.sum()), 4), "low": round(float(low), 4), "high": round(float(high), 4), "pairs": int(counts.sum()),
-            "tweets": len(groups), "orders agree": round(sum(ahead + behind == 1 for ahead, behind in orders) / len(orders), 4),
-            "first position preferred": round(sum(sum(order) for order in orders) / (2 * len(orders)), 4)}
+    return {
+        "accuracy": round(float(totals.sum() / counts.sum()), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+        "pairs": int(counts.sum()),
+        "tweets": len(groups),
+        "orders agree": round(sum(ahead + behind == 1 for ahead, behind in orders) / len(orders), 4),
+        "first position preferred": round(sum(sum(order) for order in orders) / (2 * len(orders)), 4),
+    }
 
-# %% ../nbs/07_judge.ipynb #84b0ff30
+# %% ../nbs/07_judge.ipynb #310b7fb0
 def questions(contrasts: list[str], arms: dict[str, dict[str, Generation]]) -> list[dict]:
     "Each tweet of each contrast in both orders; arms are named here and hidden from the judge"
     rows = []
     for contrast in contrasts:
         one, _, other = contrast.partition("-")
-        if missing := {one, other} - set(arms): raise StageError(f"contrast {contrast!r}: no arm {sorted(missing)}; arms are {', '.join(arms)}")
-        if set(arms[one]) != set(arms[other]): raise StageError(f"contrast {contrast!r}: the two arms answered different tweets")
-        rows += [{"contrast": contrast, "tweet_id": id, "first": first, "second": second}
-                 for id in sorted(arms[one], key=int) for first, second in ((one, other), (other, one))]
+        if missing := {one, other} - set(arms):
+            raise StageError(f"contrast {contrast!r}: no arm {sorted(missing)}; arms are {', '.join(arms)}")
+        if set(arms[one]) != set(arms[other]):
+            raise StageError(f"contrast {contrast!r}: the two arms answered different tweets")
+        rows += [
+            {"contrast": contrast, "tweet_id": id, "first": first, "second": second}
+            for id in sorted(arms[one], key=int)
+            for first, second in ((one, other), (other, one))
+        ]
     return rows
 
-
-def ask(judge: Judge, rows: list[dict], tweets: dict[str, str], arms: dict[str, dict[str, Generation]], log: Path, key: str) -> list[dict]:
+# %% ../nbs/07_judge.ipynb #749a2ff6
+def ask(
+    judge: Judge,
+    rows: list[dict],
+    tweets: dict[str, str],
+    arms: dict[str, dict[str, Generation]],
+    log: Path,
+    key: str,
+) -> list[dict]:
     "A judgement per question; those already in `log` (made under the same key) are not asked again"
     mend_tail(log)
     header, *done = read_rows(log) if log.exists() and log.stat().st_size else [{"key": key}]
-    if header != {"key": key}: done = []
+    if header != {"key": key}:
+        done = []
     answers = {question_id(row): row for row in done}
     with open(log, "a" if done else "w", encoding="utf-8") as file:
-        if not done: append(file, {"key": key})
+        if not done:
+            append(file, {"key": key})
         for row in progress(rows, "judging"):
-            if question_id(row) in answers: continue
-            verdict = judge.compare(tweets[row["tweet_id"]], arms[row["first"]][row["tweet_id"]].reply or "", arms[row["second"]][row["tweet_id"]].reply or "")
-            answers[question_id(row)] = row | {"judge": judge.name, "score_first": score_of(verdict),
-                                               "probability": getattr(verdict, "probability", None), "unscored": getattr(verdict, "reason", None)}
+            if question_id(row) in answers:
+                continue
+            verdict = judge.compare(
+                tweets[row["tweet_id"]],
+                arms[row["first"]][row["tweet_id"]].reply or "",
+                arms[row["second"]][row["tweet_id"]].reply or "",
+            )
+            answers[question_id(row)] = row | {
+                "judge": judge.name,
+                "score_first": score_of(verdict),
+                "probability": getattr(verdict, "probability", None),
+                "unscored": getattr(verdict, "reason", None),
+            }
             append(file, answers[question_id(row)])
     return [answers[question_id(row)] for row in rows]
 
-
-def question_id(row: dict) -> tuple: return row["contrast"], row["tweet_id"], row["first"]
+# %% ../nbs/07_judge.ipynb #5d562ac8
+def question_id(row: dict) -> tuple:
+    return row["contrast"], row["tweet_id"], row["first"]
 
 
 def append(file, row: dict):
@@ -176,7 +265,7 @@ def append(file, row: dict):
     file.flush()
     os.fsync(file.fileno())
 
-# %% ../nbs/07_judge.ipynb #cdffa6f1
+# %% ../nbs/07_judge.ipynb #9df8e138
 ARMS = ("base", "null", "rag", "human", "tuned")
 
 
@@ -185,16 +274,38 @@ def judge_stage(params: JudgeParams):
     files = {arm: f"generations/{arm}.jsonl" for arm in ARMS}
     with open_stage("07_judge", params, reads=["reviewed.jsonl", *files.values()]) as stage:
         pairs = stage.records("reviewed.jsonl")
-        judge = Ranker(load_encoder(params.encoder), params.tie_width).fit([pair for pair in pairs if pair.split == "train"], params.like_ratio_min, params.regularisation)
-        accuracy = judge_accuracy(judge, [pair for pair in pairs if pair.split != "train"], params.like_ratio_min, params.resamples, params.seed)
-        stage.write("judge_accuracy.jsonl", [{"judge": judge.name, "learned from": judge.learned_from, **accuracy}])
-        arms = {arm: {row.tweet_id: row for row in stage.records(name, Generation)} for arm, name in files.items()}
+        judge = Ranker(load_encoder(params.encoder), params.tie_width).fit(
+            [pair for pair in pairs if pair.split == "train"], params.like_ratio_min, params.regularisation
+        )
+        accuracy = judge_accuracy(
+            judge,
+            [pair for pair in pairs if pair.split != "train"],
+            params.like_ratio_min,
+            params.resamples,
+            params.seed,
+        )
+        stage.write(
+            "judge_accuracy.jsonl", [{"judge": judge.name, "learned from": judge.learned_from, **accuracy}]
+        )
+        arms = {
+            arm: {row.tweet_id: row for row in stage.records(name, Generation)}
+            for arm, name in files.items()
+        }
         rows, tweets = questions(params.contrasts, arms), {pair.tweet_id: pair.tweet for pair in pairs}
-        key = sha256(json.dumps([stage.read, params.model_dump(mode="json", exclude={"run"})], sort_keys=True))
+        key = sha256(
+            json.dumps([stage.read, params.model_dump(mode="json", exclude={"run"})], sort_keys=True)
+        )
         log = stage.path(".judgements.partial.jsonl")
         answers = ask(judge, rows, tweets, arms, log, key)
         stage.write("judgements.jsonl", answers)
         log.unlink()
-        stage.seeds["bootstrap"], stage.models = params.seed, {"judge": judge.name, "encoder": params.encoder}
-        stage.counts = {"questions": len(answers), "unscored": sum(row["score_first"] is None for row in answers), "tweets": len(arms["base"])}
+        stage.seeds["bootstrap"], stage.models = params.seed, {
+            "judge": judge.name,
+            "encoder": params.encoder,
+        }
+        stage.counts = {
+            "questions": len(answers),
+            "unscored": sum(row["score_first"] is None for row in answers),
+            "tweets": len(arms["base"]),
+        }
     return shown(stage)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['STYLE', 'PAGE', 'COLOUR_OF', 'REPORT_READS', 'EXIT_CODES', 'ReportParams', 'label_of', 'funnel', 'funnel_chart',
-           'sentence_of', 'rule_of', 'rejected_examples', 'side_by_side', 'provenance', 'figures_of', 'render',
-           'report_stage', 'run_stage', 'run_line', 'show_provenance', 'show_verdict', 'promote', 'parser', 'main']
+           'sentence_of', 'rule_of', 'judge_of', 'rejected_examples', 'side_by_side', 'provenance', 'figures_of',
+           'render', 'report_stage', 'run_stage', 'run_line', 'show_provenance', 'show_verdict', 'promote', 'parser',
+           'main']
 
-# %% ../nbs/09_report.ipynb #c7286538
+# %% ../nbs/09_report.ipynb #0df939ac
 import argparse
 import fcntl
 import json
@@ -19,46 +20,91 @@ from pathlib import Path
 from pydantic import Field
 
 from .generate import Generation
-from .schema import (COLOURS, Chart, Pair, ParameterError, Run, SAMPLE_RUN, STAGES, StageError, StageParams, check_input, draw, load_secrets,
-                              open_stage, project_root, read_params, read_records, read_rows, resolve, sample_rows, sha256, shown, stage_module,
-                              why_run, write_text)
+from replytune.schema import (
+    COLOURS,
+    Chart,
+    Pair,
+    ParameterError,
+    Run,
+    SAMPLE_RUN,
+    STAGES,
+    StageError,
+    StageParams,
+    check_input,
+    draw,
+    load_secrets,
+    open_stage,
+    project_root,
+    read_params,
+    read_records,
+    read_rows,
+    resolve,
+    sample_rows,
+    sha256,
+    shown,
+    stage_module,
+    why_run,
+    write_text,
+)
 from .stats import forest_chart
 from .train import loss_chart
 from .validate import reasons_chart
 
-# %% ../nbs/09_report.ipynb #5e1945c8
+# %% ../nbs/09_report.ipynb #26525262
 class ReportParams(StageParams):
     "Parameters of stage 09"
+
     title: str = Field("Does the tuned model write better replies?", min_length=1)
     examples_open: int = Field(6, ge=0)
 
-# %% ../nbs/09_report.ipynb #7d904607
+# %% ../nbs/09_report.ipynb #538ba5d7
 def label_of(manifest: dict[str, dict]) -> str:
     "The warning that every number of this run must carry; empty for a real run"
     reasons = []
-    if any(name.endswith("nbs/sample/raw.json") for name in manifest["01_collect"]["sources"]): reasons.append("invented data")
+    if any(name.endswith("nbs/sample/raw.json") for name in manifest["01_collect"]["sources"]):
+        reasons.append("invented data")
     toys = {"smollm2": "135M model", "tiny-qwen3": "random toy model"}
-    if (model := manifest["05_generate"]["models"]["model"]) in toys: reasons.append(toys[model])
-    if manifest["04_review"]["notes"].get("reviewers") == ["written_rules"]: reasons.append("no human review")
+    if (model := manifest["05_generate"]["models"]["model"]) in toys:
+        reasons.append(toys[model])
+    if manifest["04_review"]["notes"].get("reviewers") == ["written_rules"]:
+        reasons.append("no human review")
     return "pipeline check: " + ", ".join(reasons) if reasons else ""
 
-# %% ../nbs/09_report.ipynb #1419292a
+# %% ../nbs/09_report.ipynb #4d2ee4cf
 def funnel(manifest: dict[str, dict]) -> list[tuple[str, int]]:
     "What was left after each step"
     counts = {stage: section["counts"] for stage, section in manifest.items()}
-    return [("items collected", counts["01_collect"]["items"]), ("tweet and reply pairs", counts["01_collect"]["pairs"]), ("within the bounds", counts["02_validate"]["valid"]),
-            ("one of each", counts["03_clean"]["clean"]), ("reviewed", counts["04_review"]["reviewed"]), ("train pairs", counts["04_review"]["train pairs"]),
-            ("dev pairs", counts["04_review"]["dev pairs"]), ("test pairs", counts["04_review"]["test pairs"])]
+    return [
+        ("items collected", counts["01_collect"]["items"]),
+        ("tweet and reply pairs", counts["01_collect"]["pairs"]),
+        ("within the bounds", counts["02_validate"]["valid"]),
+        ("one of each", counts["03_clean"]["clean"]),
+        ("reviewed", counts["04_review"]["reviewed"]),
+        ("train pairs", counts["04_review"]["train pairs"]),
+        ("dev pairs", counts["04_review"]["dev pairs"]),
+        ("test pairs", counts["04_review"]["test pairs"]),
+    ]
 
 
 def funnel_chart(manifest: dict[str, dict], note: str = "") -> Chart:
     "The funnel as bars, widest on top"
     rows = funnel(manifest)[::-1]
+
     def plot(axes):
-        bars = axes.barh([name for name, _ in rows], [count for _, count in rows], color=[COLOURS["human"]] * 3 + [COLOURS["rag"]] * (len(rows) - 3))
+        bars = axes.barh(
+            [name for name, _ in rows],
+            [count for _, count in rows],
+            color=[COLOURS["human"]] * 3 + [COLOURS["rag"]] * (len(rows) - 3),
+        )
         axes.bar_label(bars, padding=3)
         axes.set(xlabel="rows", title="From items to three splits")
-    return draw(plot, ", ".join(f"{name} {count}" for name, count in rows[::-1]), height=0.6 + 0.28 * len(rows), note=note)
+
+    return draw(
+        plot,
+        ", ".join(f"{name} {count}" for name, count in rows[::-1]),
+        height=0.6 + 0.28 * len(rows),
+        note=note,
+    )
 
 # %% ../nbs/09_report.ipynb #e622bb43
 STYLE = """
@@ -94,86 +140,183 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name=
 <details><summary>Parameters and packages</summary><p class="text"><code>{{ parameters }}</code></p><p class="text"><code>{{ packages }}</code></p></details></body></html>
 """
 
-# %% ../nbs/09_report.ipynb #c065ebe0
+# %% ../nbs/09_report.ipynb #75588bcc
 COLOUR_OF = {"GO": "#2e8b57", "NO-GO": "#d1495b", "INCONCLUSIVE": "#b8860b", "INVALID": "#555555"}
 
 
 def sentence_of(stats: dict) -> str:
     "The decision in one sentence"
     one, _, other = stats["contrast"].partition("-")
-    if stats["estimate"] is None: return f"No verdict: {stats['why']}."
-    said = (f"On {stats['n_tweets']} test tweets the judge preferred {one} to {other} in {stats['estimate']:.1%} of comparisons "
-            f"(95 % interval {stats['low']:.1%} to {stats['high']:.1%}, ties counted half).")
-    meaning = {"GO": "That is better, and by enough to matter.", "NO-GO": "Even the upper bound is too small to matter.",
-               "INCONCLUSIVE": "That decides nothing." + (f" At this size and scatter about {stats['n_needed']} tweets would." if stats["n_needed"] else ""),
-               "INVALID": f"But the measurement is not sound, so this says nothing: {stats['why']}."}
+    if stats["estimate"] is None:
+        return f"No verdict: {stats['why']}."
+    said = (
+        f"On {stats['n_tweets']} test tweets the judge ({stats['judge']['judge']}) preferred {one} to"
+        f" {other} in {stats['estimate']:.1%} of comparisons (95 % interval {stats['low']:.1%} to"
+        f" {stats['high']:.1%}, ties counted half)."
+    )
+    meaning = {
+        "GO": "That is better, and by enough to matter.",
+        "NO-GO": "Even the upper bound is too small to matter.",
+        "INCONCLUSIVE": (
+            "That decides nothing."
+            + (
+                f" At this size and scatter about {stats['n_needed']} tweets would."
+                if stats["n_needed"]
+                else ""
+            )
+        ),
+        "INVALID": f"But the measurement is not sound, so this says nothing: {stats['why']}.",
+    }
     return f"{said} {meaning[stats['decision']]}"
 
 
 def rule_of(stats: dict) -> str:
     "The rule in words, and what it saw"
     rule = stats["rule"]
-    return (f"The rule was fixed before: GO if the one-sided {rule['confidence']:.0%} lower bound is above 50 % and the estimate at least {0.5 + rule['better_by']:.1%}; "
-            f"NO-GO if the upper bound is below that; else INCONCLUSIVE; INVALID if a check fails. Fewer than {rule['tweets_min']} tweets never decide. "
-            f"The unit is the tweet; each comparison was asked in both orders. It saw: {stats['why']}.")
+    return (
+        f"The rule was fixed before: GO if the one-sided {rule['confidence']:.0%} lower bound is above 50 %"
+        f" and the estimate at least {0.5 + rule['better_by']:.1%}; NO-GO if the upper bound is below that;"
+        f" else INCONCLUSIVE; INVALID if a check fails. Fewer than {rule['tweets_min']} tweets never"
+        f" decide. The unit is the tweet; each comparison was asked in both orders. It saw: {stats['why']}."
+    )
 
-# %% ../nbs/09_report.ipynb #83febe24
+# %% ../nbs/09_report.ipynb #aefd2fc0
+def judge_of(accuracy: dict) -> str:
+    "What is known of the judge, in words"
+    if isinstance(accuracy["accuracy"], dict):
+        return f"{accuracy['judge']}: accuracy unavailable ({accuracy['accuracy']['unavailable']})"
+    return (
+        f"the {accuracy['judge']} names the better-liked of two real replies in {accuracy['accuracy']:.1%}"
+        f" of {accuracy['pairs']} held-out pairs on {accuracy['tweets']} tweets (95 % interval"
+        f" {accuracy['low']:.1%} to {accuracy['high']:.1%}); its two orders agree in"
+        f" {accuracy['orders agree']:.0%}, and it prefers the first position in"
+        f" {accuracy['first position preferred']:.0%}"
+    )
+
+# %% ../nbs/09_report.ipynb #ecd667dd
 def rejected_examples(rejected: list[dict], skipped: list[dict]) -> list[tuple[str, str]]:
-    "One turned-down reply per reason, the shortest, and one reviewer's rejection per reason"
+    "One turned-down reply per reason, preferably with that reason alone, and one reviewer's rejection per reason"
     examples = {}
     for row in rejected:
-        for reason in row["reasons"]: examples[reason] = min(examples.get(reason, row["pair"]["reply"]), row["pair"]["reply"], key=len)
+        for reason in row["reasons"]:
+            candidate = (len(row["reasons"]), len(row["pair"]["reply"]), row["pair"]["reply"])
+            examples[reason] = min(examples.get(reason, candidate), candidate)
     for row in skipped:
-        for reason in row["reasons"]: examples.setdefault(f"review: {reason}", row["reply"])
-    return sorted(examples.items())
+        for reason in row["reasons"]:
+            examples.setdefault(f"review: {reason}", (row["reply"],))
+    return [(reason.replace("_", " "), example[-1]) for reason, example in sorted(examples.items())]
 
 
 def side_by_side(pairs: list[Pair], arms: dict[str, dict[str, Generation]]) -> list[dict]:
     "Each test tweet with the reply of every arm; a missing reply shows its reason"
     tweets = {pair.tweet_id: pair.tweet for pair in pairs}
-    return [{"tweet": tweets[id], "replies": [(arm, rows[id].reply or f"[no reply: {rows[id].reason}]") for arm, rows in arms.items()]}
-            for id in sorted(arms["base"], key=int)]
+    return [
+        {
+            "tweet": tweets[id],
+            "replies": [
+                (arm, rows[id].reply or f"[no reply: {rows[id].reason}]") for arm, rows in arms.items()
+            ],
+        }
+        for id in sorted(arms["base"], key=int)
+    ]
 
-
+# %% ../nbs/09_report.ipynb #3a34d1f5
 def provenance(manifest: dict[str, dict]) -> list[dict]:
     "What each stage read, wrote and used, with the first eight digits of every hash"
+
     def short(hashes: dict[str, str]) -> str:
         many = [f"{name} {used[:8]}" for name, used in hashes.items()]
         return ", ".join(many[:6]) + (f" and {len(many) - 6} more" if len(many) > 6 else "")
-    return [{"stage": stage, "code": section["code"], "read": short(section["read"] | section["sources"] | section["appended"].get("reviews", {})),
-             "wrote": short(section["wrote"]), "models": ", ".join(f"{name} {value}" for name, value in (section["models"] | section["seeds"]).items())}
-            for stage, section in manifest.items()]
 
-# %% ../nbs/09_report.ipynb #413bb7ea
+    return [
+        {
+            "stage": stage,
+            "code": section["code"],
+            "read": short(section["read"] | section["sources"] | section["appended"].get("reviews", {})),
+            "wrote": short(section["wrote"]),
+            "models": ", ".join(
+                f"{name} {value}" for name, value in (section["models"] | section["seeds"]).items()
+            ),
+        }
+        for stage, section in manifest.items()
+    ]
+
+# %% ../nbs/09_report.ipynb #03b88777
 def figures_of(run: Run, manifest: dict[str, dict], stats: dict, label: str) -> dict[str, Chart]:
     "The report's figures, each with the label printed on it"
-    log = read_rows(run/"training_log.jsonl")
-    reasons = Counter(reason for row in read_rows(run/"rejected.jsonl") for reason in row["reasons"])
-    return {"contrasts": forest_chart(stats, label), "funnel": funnel_chart(manifest, label), "loss": loss_chart(log, manifest["06_train"]["counts"]["best step"], label),
-            "reasons": reasons_chart(reasons, manifest["02_validate"]["counts"]["valid"], label)}
+    log = read_rows(run / "training_log.jsonl")
+    reasons = Counter(reason for row in read_rows(run / "rejected.jsonl") for reason in row["reasons"])
+    return {
+        "contrasts": forest_chart(stats, label),
+        "funnel": funnel_chart(manifest, label),
+        "loss": loss_chart(log, manifest["06_train"]["counts"]["best step"], label),
+        "reasons": reasons_chart(reasons, manifest["02_validate"]["counts"]["valid"], label),
+    }
 
-
+# %% ../nbs/09_report.ipynb #c1c1361b
 def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], params: ReportParams) -> str:
     "The report as one HTML file without scripts or outside resources"
     from jinja2 import Environment
     from markupsafe import Markup
-    stats = json.loads((run/"stats.json").read_text(encoding="utf-8"))
-    arms = {arm: {row.tweet_id: row for row in read_records(run/f"generations/{arm}.jsonl", Generation)} for arm in ("base", "null", "rag", "tuned", "human")}
+
+    stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
+    arms = {
+        arm: {row.tweet_id: row for row in read_records(run / f"generations/{arm}.jsonl", Generation)}
+        for arm in ("base", "null", "rag", "tuned", "human")
+    }
     percent = lambda value: "unavailable" if value is None else f"{value:.1%}"
-    contrasts = [{"contrast": row["contrast"], "estimate": percent(row["estimate"]), "interval": f"{percent(row['low'])} to {percent(row['high'])}", "tweets": row["n_tweets"],
-                  "p": f"{row['p_holm']:.3f}" if "p_holm" in row else f"{row.get('p_value', float('nan')):.3f} (uncorrected, primary)"} for row in [stats, *stats["contrasts"]]]
+    p_value = lambda row: (
+        f"{row['p_holm']:.3f}"
+        if "p_holm" in row
+        else (
+            f"{row['p_value']:.3f} (primary, uncorrected)"
+            if row.get("p_value") is not None
+            else "unavailable"
+        )
+    )
+    contrasts = [
+        {
+            "contrast": row["contrast"].replace("-", " against "),
+            "estimate": percent(row["estimate"]),
+            "interval": f"{percent(row['low'])} to {percent(row['high'])}",
+            "tweets": row["n_tweets"],
+            "p": p_value(row),
+        }
+        for row in [stats, *stats["contrasts"]]
+    ]
     template = Environment(autoescape=True).from_string(PAGE)
     return template.render(
-        title=params.title, style=Markup(STYLE), stats=stats, colour=COLOUR_OF[stats["decision"]], label=label_of(manifest), sentence=sentence_of(stats), rule=rule_of(stats),
-        figures=figures, figure=lambda chart: Markup("<figure>{}</figure>").format(Markup(chart.svg)), contrasts=contrasts,
-        judge=", ".join(f"{name} {value}" for name, value in stats["judge"].items()), warnings=manifest["06_train"]["notes"]["warnings"],
-        tweets=side_by_side(read_records(run/"reviewed.jsonl"), arms), examples_open=params.examples_open,
-        examples=rejected_examples(read_rows(run/"rejected.jsonl"), read_rows(run/"reviews_rejected.jsonl")), provenance=provenance(manifest),
-        parameters=json.dumps({stage: section["parameters"] for stage, section in manifest.items()}), packages=json.dumps(manifest["07_judge"]["packages"]))
+        title=params.title,
+        style=Markup(STYLE),
+        stats=stats,
+        colour=COLOUR_OF[stats["decision"]],
+        label=label_of(manifest),
+        sentence=sentence_of(stats),
+        rule=rule_of(stats),
+        figures=figures,
+        figure=lambda chart: Markup("<figure>{}</figure>").format(Markup(chart.svg)),
+        contrasts=contrasts,
+        judge=judge_of(stats["judge"]),
+        warnings=manifest["06_train"]["notes"]["warnings"],
+        tweets=side_by_side(read_records(run / "reviewed.jsonl"), arms),
+        examples_open=params.examples_open,
+        examples=rejected_examples(
+            read_rows(run / "rejected.jsonl"), read_rows(run / "reviews_rejected.jsonl")
+        ),
+        provenance=provenance(manifest),
+        parameters=json.dumps({stage: section["parameters"] for stage, section in manifest.items()}),
+        packages=json.dumps(manifest["07_judge"]["packages"]),
+    )
 
-# %% ../nbs/09_report.ipynb #69ea44dd
-REPORT_READS = ("reviewed.jsonl", "rejected.jsonl", "reviews_rejected.jsonl", "training_log.jsonl", "stats.json",
-                *(f"generations/{arm}.jsonl" for arm in ("base", "null", "rag", "tuned", "human")))
+# %% ../nbs/09_report.ipynb #660ac3b8
+REPORT_READS = (
+    "reviewed.jsonl",
+    "rejected.jsonl",
+    "reviews_rejected.jsonl",
+    "training_log.jsonl",
+    "stats.json",
+    *(f"generations/{arm}.jsonl" for arm in ("base", "null", "rag", "tuned", "human")),
+)
 
 
 def report_stage(params: ReportParams):
@@ -182,39 +325,76 @@ def report_stage(params: ReportParams):
         manifest = stage.run.manifest()
         stats = json.loads(stage.path("stats.json").read_text(encoding="utf-8"))
         figures = figures_of(stage.run, manifest, stats, label_of(manifest))
-        for name, chart in figures.items(): stage.write(f"figures/{name}.svg", chart.svg)
+        for name, chart in figures.items():
+            stage.write(f"figures/{name}.svg", chart.svg)
         stage.write("report.html", render(stage.run, manifest, figures, params))
         stage.counts = {"figures": len(figures), "tweets": stats["n_tweets"]}
     return shown(stage)
 
-# %% ../nbs/09_report.ipynb #94cdcc6c
+# %% ../nbs/09_report.ipynb #84c73154
 def run_stage(stage: str, params: StageParams, folder: Path, notebook: bool = True):
     "Execute one stage, as its notebook or (`notebook=False`) as its function alone"
     params = params.model_copy(update={"run": str(folder)})
     if not notebook:
         import importlib
-        getattr(importlib.import_module(f"replytune.{stage_module(stage)}"), f"{stage_module(stage)}_stage")(params)
+
+        getattr(
+            importlib.import_module(f"replytune.{stage_module(stage)}"), f"{stage_module(stage)}_stage"
+        )(params)
         return
     import papermill
     from papermill.exceptions import PapermillExecutionError
-    output = folder/"notebooks"/f"{stage}.ipynb"
+
+    output = folder / "notebooks" / f"{stage}.ipynb"
     output.parent.mkdir(parents=True, exist_ok=True)
-    try: papermill.execute_notebook(str(project_root()/f"nbs/{stage}.ipynb"), str(output), parameters=params.model_dump(mode="json"), cwd=str(project_root()/"nbs"),
-                                    progress_bar=False, stderr_file=sys.stderr)
-    except PapermillExecutionError as error: raise StageError(f"{stage}: {error.ename}: {error.evalue}\n(the executed notebook: {output})") from None
+    try:
+        papermill.execute_notebook(
+            str(project_root() / f"nbs/{stage}.ipynb"),
+            str(output),
+            parameters=params.model_dump(mode="json"),
+            cwd=str(project_root() / "nbs"),
+            progress_bar=False,
+            stderr_file=sys.stderr,
+        )
+    except PapermillExecutionError as error:
+        raise StageError(
+            f"{stage}: {error.ename}: {error.evalue}\n(the executed notebook: {output})"
+        ) from None
 
-
-def run_line(folder: str, params_file: str, first: str = "01", last: str = "09", force: bool = False, notebooks: bool = True) -> int:
+# %% ../nbs/09_report.ipynb #4e066eb9
+def run_line(
+    folder: str,
+    params_file: str,
+    first: str = "01",
+    last: str = "09",
+    force: bool = False,
+    notebooks: bool = True,
+) -> int:
     "Run the stages from `first` to `last`; returns how many were executed"
+    if not folder:
+        raise ParameterError("no run folder is named; give one such as runs/first")
     params, run = read_params(resolve(params_file)), Run(folder)
-    if not any(stage[:2] == number for stage in STAGES for number in (first,)) or not first <= last or last > "09": raise ParameterError(f"FROM={first} TO={last}: stages are 01 to 09")
+    if (
+        not any(stage[:2] == number for stage in STAGES for number in (first,))
+        or not first <= last
+        or last > "09"
+    ):
+        raise ParameterError(f"FROM={first} TO={last}: stages are 01 to 09")
     run.folder.mkdir(parents=True, exist_ok=True)
     executed = 0
-    with open(run/".lock", "w") as lock:
-        try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError: raise StageError(f"{run.folder} is being worked on by another command; wait for it or stop it") from None
+    with open(run / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(
+                f"{run.folder} is being worked on by another command; wait for it or stop it"
+            ) from None
         for stage in (stage for stage in STAGES if first <= stage[:2] <= last):
-            reason = "forced" if force else why_run(run, stage, params[stage].model_copy(update={"run": str(run.folder)}))
+            reason = (
+                "forced"
+                if force
+                else why_run(run, stage, params[stage].model_copy(update={"run": str(run.folder)}))
+            )
             if reason is None:
                 print(f"{stage:12} done before, unchanged: skipped", flush=True)
                 continue
@@ -223,10 +403,14 @@ def run_line(folder: str, params_file: str, first: str = "01", last: str = "09",
             run_stage(stage, params[stage], run.folder, notebooks)
             executed += 1
             counts = run.manifest()[stage]["counts"]
-            print(f"{'':12} {', '.join(f'{name} {count}' for name, count in list(counts.items())[:6])} [{time.monotonic() - started:.0f} s]", flush=True)
+            print(
+                f"{'':12} {', '.join(f'{name} {count}' for name, count in list(counts.items())[:6])}"
+                f" [{time.monotonic() - started:.0f} s]",
+                flush=True,
+            )
     return executed
 
-# %% ../nbs/09_report.ipynb #8a3b3e8f
+# %% ../nbs/09_report.ipynb #14854e1b
 EXIT_CODES = {"GO": 0, "NO-GO": 10, "INCONCLUSIVE": 20, "INVALID": 30}  # 1: error, 2: wrong usage
 
 
@@ -234,13 +418,16 @@ def show_provenance(folder: str) -> int:
     "Print what each stage read, wrote and used; exit code 1 if a file is not what its stage left"
     run, bad = Run(folder), 0
     manifest = run.manifest()
-    if not manifest: raise StageError(f"{folder} has no manifest.json; run a stage into it first")
+    if not manifest:
+        raise StageError(f"{folder} has no manifest.json; run a stage into it first")
     for stage, section in manifest.items():
         print(f"{stage}  code {section['code']}  finished {section['finished_at']}")
-        for name, used in section["read"].items(): print(f"   read  {used[:12]}  {name}")
-        for name, used in section["sources"].items(): print(f"   from  {used[:12]}  {name}")
+        for name, used in section["read"].items():
+            print(f"   read  {used[:12]}  {name}")
+        for name, used in section["sources"].items():
+            print(f"   from  {used[:12]}  {name}")
         for name, used in section["wrote"].items():
-            intact = (run/name).is_file() and sha256(run/name) == used
+            intact = (run / name).is_file() and sha256(run / name) == used
             bad += not intact
             print(f"   wrote {used[:12]}  {name}{'' if intact else '   MISSING OR CHANGED'}")
     return int(bad > 0)
@@ -250,53 +437,77 @@ def show_verdict(folder: str) -> int:
     "Print the decision; its exit code lets a script act on it"
     run = Run(folder)
     check_input(run, "stats.json")
-    stats = json.loads((run/"stats.json").read_text(encoding="utf-8"))
-    if label := label_of(run.manifest()): print(label)
+    stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
+    if label := label_of(run.manifest()):
+        print(label)
     print(f"{stats['decision']}: {sentence_of(stats)}")
     return EXIT_CODES[stats["decision"]]
 
-# %% ../nbs/09_report.ipynb #3e5144fd
+# %% ../nbs/09_report.ipynb #ee3e38d7
 def promote(folder: str, target: str) -> int:
     "Copy a run's small text files and its manifest to a folder that can be committed; weights, raw items and the report stay behind"
     run, goal = Run(folder), resolve(target)
-    names = [name for section in run.manifest().values() for name in section["wrote"]
-             if not name.startswith(("raw/", "adapter/", "figures/")) and name != "report.html"]
+    names = [
+        name
+        for section in run.manifest().values()
+        for name in section["wrote"]
+        if not name.startswith(("raw/", "adapter/", "figures/")) and name != "report.html"
+    ]
     for name in names:
-        if (run/name).stat().st_size > 2_000_000: raise StageError(f"{name} is larger than 2 MB; only small results are committed")
-        write_text(goal/name, (run/name).read_text(encoding="utf-8"))
-    write_text(goal/"manifest.json", (run/"manifest.json").read_text(encoding="utf-8"))
+        if (run / name).stat().st_size > 2_000_000:
+            raise StageError(f"{name} is larger than 2 MB; only small results are committed")
+        write_text(goal / name, (run / name).read_text(encoding="utf-8"))
+    write_text(goal / "manifest.json", (run / "manifest.json").read_text(encoding="utf-8"))
     return 0
 
-
+# %% ../nbs/09_report.ipynb #d2354a21
 def parser() -> argparse.ArgumentParser:
     "The command line"
-    top = argparse.ArgumentParser(prog="replytune", description="Run the stages, show where files came from, act on the verdict.")
+    top = argparse.ArgumentParser(
+        prog="replytune", description="Run the stages, show where files came from, act on the verdict."
+    )
     commands = top.add_subparsers(dest="command", required=True)
     line = commands.add_parser("run", help="run the stages of a parameter file into a run folder")
     line.add_argument("--run", default="runs/sample", help="run folder (default: %(default)s)")
-    line.add_argument("--params", default="nbs/params/sample.yaml", help="parameter file (default: %(default)s)")
+    line.add_argument(
+        "--params", default="nbs/params/sample.yaml", help="parameter file (default: %(default)s)"
+    )
     line.add_argument("--from", dest="first", default="01", help="first stage, two digits")
     line.add_argument("--to", dest="last", default="09", help="last stage, two digits")
     line.add_argument("--force", action="store_true", help="repeat stages that are done")
-    line.add_argument("--no-notebooks", action="store_true", help="call the stages' functions without executing their pages")
-    for name, what in (("provenance", "what each file is and whether it is untouched"), ("verdict", "print the decision; exit code 0 GO, 10 NO-GO, 20 INCONCLUSIVE, 30 INVALID")):
+    line.add_argument(
+        "--no-notebooks",
+        action="store_true",
+        help="call the stages' functions without executing their pages",
+    )
+    for name, what in (
+        ("provenance", "what each file is and whether it is untouched"),
+        ("verdict", "print the decision; exit code 0 GO, 10 NO-GO, 20 INCONCLUSIVE, 30 INVALID"),
+    ):
         commands.add_parser(name, help=what).add_argument("run")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
 
-
+# %% ../nbs/09_report.ipynb #aa8bc750
 def main(arguments: list[str] | None = None) -> int:
     "The console command; errors are one message and exit code 1"
     given = parser().parse_args(arguments)
     try:
         load_secrets()
-        if given.command == "provenance": return show_provenance(given.run)
-        if given.command == "verdict": return show_verdict(given.run)
-        if given.command == "promote": return promote(given.run, given.target)
+        if given.command == "provenance":
+            return show_provenance(given.run)
+        if given.command == "verdict":
+            return show_verdict(given.run)
+        if given.command == "promote":
+            return promote(given.run, given.target)
         run_line(given.run, given.params, given.first, given.last, given.force, not given.no_notebooks)
-        if (report := Run(given.run)/"report.html").exists() and given.last == "09": print(f"report: {report}")
+        if (report := Run(given.run) / "report.html").exists() and given.last == "09":
+            print(f"report: {report}")
         return 0
     except (StageError, ParameterError) as error:
         print(f"replytune: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("replytune: stopped; the same command goes on from here", file=sys.stderr)
+        return 130

@@ -6,7 +6,7 @@
 __all__ = ['ReviewParams', 'Decision', 'ReviewLog', 'mend_tail', 'standing', 'apply_reviews', 'edited', 'card', 'Panel',
            'review_panel', 'bring_in', 'review_stage']
 
-# %% ../nbs/04_review.ipynb #d4a38df3
+# %% ../nbs/04_review.ipynb #3aa7ce02
 import html
 import json
 import os
@@ -19,19 +19,31 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from .clean import audit_split, load_encoder, split_counts
-from .schema import Pair, Record, Run, StageError, StageParams, open_stage, read_rows, sample_rows, shown
+from replytune.schema import (
+    Pair,
+    Record,
+    Run,
+    StageError,
+    StageParams,
+    open_stage,
+    read_rows,
+    sample_rows,
+    shown,
+)
 
-# %% ../nbs/04_review.ipynb #64c598b5
+# %% ../nbs/04_review.ipynb #6e25ad87
 class ReviewParams(StageParams):
     "Parameters of stage 04"
+
     decisions: list[str] = ["nbs/sample/reviews/written_rules.jsonl"]
     characters_max: int = Field(280, ge=1)
     similarity_max: float = Field(0.9, gt=0, lt=1)
     encoder: str = "minilm"
 
-# %% ../nbs/04_review.ipynb #f8ab74fd
+# %% ../nbs/04_review.ipynb #6e6c8183
 class Decision(Record):
     "One press of a button"
+
     reply_id: str
     reviewer: str
     decision: Literal["keep", "reject", "edit", "undo"]
@@ -39,14 +51,25 @@ class Decision(Record):
     text: str | None = None  # the new reply of an edit
     decided_at: AwareDatetime | None = None
 
-# %% ../nbs/04_review.ipynb #2b7e821f
+# %% ../nbs/04_review.ipynb #cab1c290
 class ReviewLog:
     "An append-only file of decisions by one reviewer"
-    def __init__(self, path, reviewer: str): self.path, self.reviewer = Path(path), reviewer
 
-    def add(self, reply_id: str, decision: str, reasons: tuple[str, ...] = (), text: str | None = None) -> Decision:
+    def __init__(self, path, reviewer: str):
+        self.path, self.reviewer = Path(path), reviewer
+
+    def add(
+        self, reply_id: str, decision: str, reasons: tuple[str, ...] = (), text: str | None = None
+    ) -> Decision:
         "Append one decision; it is on the disk when this returns"
-        row = Decision(reply_id=reply_id, reviewer=self.reviewer, decision=decision, reasons=list(reasons), text=text, decided_at=datetime.now(timezone.utc))
+        row = Decision(
+            reply_id=reply_id,
+            reviewer=self.reviewer,
+            decision=decision,
+            reasons=list(reasons),
+            text=text,
+            decided_at=datetime.now(timezone.utc),
+        )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         mend_tail(self.path)
         with open(self.path, "a", encoding="utf-8") as file:
@@ -63,32 +86,43 @@ class ReviewLog:
 
 def mend_tail(path: Path):
     "Cut off a last line that a crash left without its end; whole lines stay untouched"
-    if not path.exists() or not (data := path.read_bytes()) or data.endswith(b"\n"): return
-    with open(path, "r+b") as file: file.truncate(data.rfind(b"\n") + 1)
+    if not path.exists() or not (data := path.read_bytes()) or data.endswith(b"\n"):
+        return
+    with open(path, "r+b") as file:
+        file.truncate(data.rfind(b"\n") + 1)
 
-# %% ../nbs/04_review.ipynb #28fd5762
+# %% ../nbs/04_review.ipynb #8cd79939
 def standing(decisions: list[Decision]) -> dict[str, dict[str, Decision]]:
     "For each reply, each reviewer's decision that still stands"
     history: dict[tuple[str, str], list[Decision]] = {}
     for row in decisions:
         past = history.setdefault((row.reply_id, row.reviewer), [])
-        if row.decision != "undo": past.append(row)
-        elif past: past.pop()
+        if row.decision != "undo":
+            past.append(row)
+        elif past:
+            past.pop()
     result: dict[str, dict[str, Decision]] = {}
     for (reply_id, reviewer), past in history.items():
-        if past: result.setdefault(reply_id, {})[reviewer] = past[-1]
+        if past:
+            result.setdefault(reply_id, {})[reviewer] = past[-1]
     return result
 
-# %% ../nbs/04_review.ipynb #a0583f3f
-def apply_reviews(pairs: list[Pair], decisions: list[Decision], characters_max: int = 280) -> tuple[list[Pair], list[dict], list[str]]:
+# %% ../nbs/04_review.ipynb #1de60011
+def apply_reviews(
+    pairs: list[Pair], decisions: list[Decision], characters_max: int = 280
+) -> tuple[list[Pair], list[dict], list[str]]:
     "Kept pairs (edits applied), rejected ones with reasons, and the reply ids still undecided"
     by_reply, kept, rejected, undecided = standing(decisions), [], [], []
     for pair in pairs:
         votes = list(by_reply.get(pair.reply_id, {}).values())
-        if not votes or len({(vote.decision, vote.text) for vote in votes}) > 1: undecided.append(pair.reply_id)
-        elif votes[0].decision == "reject": rejected.append({"reply_id": pair.reply_id, "reasons": votes[0].reasons, "reply": pair.reply})
-        elif votes[0].decision == "edit": kept.append(edited(pair, votes[0].text, characters_max))
-        else: kept.append(pair)
+        if not votes or len({(vote.decision, vote.text) for vote in votes}) > 1:
+            undecided.append(pair.reply_id)
+        elif votes[0].decision == "reject":
+            rejected.append({"reply_id": pair.reply_id, "reasons": votes[0].reasons, "reply": pair.reply})
+        elif votes[0].decision == "edit":
+            kept.append(edited(pair, votes[0].text, characters_max))
+        else:
+            kept.append(pair)
     return kept, rejected, undecided
 
 
@@ -96,27 +130,47 @@ def edited(pair: Pair, text: str | None, characters_max: int) -> Pair:
     "The pair with a reviewer's text, keeping the one it was collected with"
     text = (text or "").strip()
     if not 1 <= len(text) <= characters_max:
-        raise StageError(f"the edit of reply {pair.reply_id} has {len(text)} characters; allowed are 1 to {characters_max}. Undo it or edit again.")
-    return pair.model_copy(update={"reply": text, "reply_as_collected": pair.reply_as_collected or pair.reply})
+        raise StageError(
+            f"the edit of reply {pair.reply_id} has {len(text)} characters; allowed are 1 to"
+            f" {characters_max}. Undo it or edit again."
+        )
+    return pair.model_copy(
+        update={"reply": text, "reply_as_collected": pair.reply_as_collected or pair.reply}
+    )
 
-# %% ../nbs/04_review.ipynb #42595478
+# %% ../nbs/04_review.ipynb #86dd242f
 def card(pair: Pair) -> str:
     "The pair as HTML, every character of it escaped"
-    def box(label: str, text: str, colour: str) -> str:
-        return (f'<div style="border-left:4px solid {colour};padding:.4em .8em;margin:.3em 0;overflow-wrap:anywhere;white-space:pre-wrap">'
-                f'<small>{label}</small><br>{html.escape(text)}</div>')
-    return f'<div style="max-width:42em">{box("tweet", pair.tweet, "#7f7f7f")}{box("reply", pair.reply, "#d1495b")}</div>'
 
-# %% ../nbs/04_review.ipynb #56c88188
+    def box(label: str, text: str, colour: str) -> str:
+        return (
+            f'<div style="border-left:4px solid {colour};padding:.4em .8em;margin:.3em'
+            ' 0;overflow-wrap:anywhere;white-space:pre-wrap">'
+            f"<small>{label}</small><br>{html.escape(text)}</div>"
+        )
+
+    return (
+        "<div"
+        f' style="max-width:42em">{box("tweet", pair.tweet, "#7f7f7f")}{box("reply", pair.reply, "#d1495b")}</div>'
+    )
+
+# %% ../nbs/04_review.ipynb #c21a6137
 class Panel:
     "Buttons over a `ReviewLog`; `panel.widget` is what JupyterLab shows"
+
     def __init__(self, pairs: list[Pair], log: ReviewLog):
         import ipywidgets
+
         self.pairs, self.log, self.trail = pairs, log, []
         self.view, self.status = ipywidgets.HTML(), ipywidgets.HTML()
-        self.buttons = {name: ipywidgets.Button(description=name.capitalize()) for name in ("keep", "reject", "undo")}
-        for name, button in self.buttons.items(): button.on_click(lambda _, name=name: self.press(name))
-        self.widget = ipywidgets.VBox([self.status, self.view, ipywidgets.HBox(list(self.buttons.values()))])
+        self.buttons = {
+            name: ipywidgets.Button(description=name.capitalize()) for name in ("keep", "reject", "undo")
+        }
+        for name, button in self.buttons.items():
+            button.on_click(lambda _, name=name: self.press(name))
+        self.widget = ipywidgets.VBox(
+            [self.status, self.view, ipywidgets.HBox(list(self.buttons.values()))]
+        )
         self.refresh()
 
     def todo(self) -> list[Pair]:
@@ -127,7 +181,8 @@ class Panel:
     def press(self, name: str):
         "What a button does: write first, then show"
         todo = self.todo()
-        if name == "undo" and self.trail: self.log.add(self.trail.pop(), "undo")
+        if name == "undo" and self.trail:
+            self.log.add(self.trail.pop(), "undo")
         elif name != "undo" and todo:
             self.log.add(todo[0].reply_id, name)
             self.trail.append(todo[0].reply_id)
@@ -139,33 +194,50 @@ class Panel:
         self.status.value = f"{len(self.pairs) - len(todo)} of {len(self.pairs)} decided"
         self.view.value = card(todo[0]) if todo else "All decided. Run this stage again to go on."
 
-# %% ../nbs/04_review.ipynb #e5a703e1
+# %% ../nbs/04_review.ipynb #9c1ab96e
 def review_panel(run: str, reviewer: str) -> Panel:
     "The panel for a run folder; decisions go to the reviewer's own log in its `reviews/`"
-    if not reviewer.isidentifier(): raise StageError(f"reviewer {reviewer!r}: use letters, digits and _ only, it names a file")
+    if not reviewer.isidentifier():
+        raise StageError(f"reviewer {reviewer!r}: use letters, digits and _ only, it names a file")
     folder = Run(run)
-    if not (folder/"clean.jsonl").exists(): raise StageError(f"{run}/clean.jsonl is missing; run stage 03_clean first")
-    return Panel([Pair.model_validate(row) for row in read_rows(folder/"clean.jsonl")], ReviewLog(folder/f"reviews/{reviewer}.jsonl", reviewer))
+    if not (folder / "clean.jsonl").exists():
+        raise StageError(f"{run}/clean.jsonl is missing; run stage 03_clean first")
+    return Panel(
+        [Pair.model_validate(row) for row in read_rows(folder / "clean.jsonl")],
+        ReviewLog(folder / f"reviews/{reviewer}.jsonl", reviewer),
+    )
 
-# %% ../nbs/04_review.ipynb #5cf6ec02
+# %% ../nbs/04_review.ipynb #4e1055fe
 def bring_in(source: Path, target: Path):
     "Copy a decisions log into the run, or check that the one there continues it or is continued by it"
     new, old = source.read_bytes(), target.read_bytes() if target.exists() else b""
-    if old.startswith(new): return
-    if not new.startswith(old): raise StageError(f"{target} and {source} tell different histories; merge them by hand or rename one (one log per reviewer)")
+    if old.startswith(new):
+        return
+    if not new.startswith(old):
+        raise StageError(
+            f"{target} and {source} tell different histories; merge them by hand or rename one (one log per"
+            " reviewer)"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
-
+# %% ../nbs/04_review.ipynb #c11b4a00
 def review_stage(params: ReviewParams):
     "Apply the decisions to `clean.jsonl`; writes `reviewed.jsonl` only when every pair is decided"
     with open_stage("04_review", params, reads=["clean.jsonl"]) as stage:
-        for name in params.decisions: bring_in(stage.source(name), stage.path(f"reviews/{Path(name).name}"))
-        decisions = [Decision.model_validate(row) for path in stage.people("reviews") for row in read_rows(path)]
+        for name in params.decisions:
+            bring_in(stage.source(name), stage.path(f"reviews/{Path(name).name}"))
+        decisions = [
+            Decision.model_validate(row) for path in stage.people("reviews") for row in read_rows(path)
+        ]
         pairs = stage.records("clean.jsonl")
         kept, rejected, undecided = apply_reviews(pairs, decisions, params.characters_max)
-        if undecided: raise StageError(f"{len(undecided)} of {len(pairs)} undecided. Open nbs/04_review.ipynb with `make lab`, run "
-                                       f'review_panel("{params.run}", reviewer="your_name").widget, decide, and go on with FROM=04')
+        if undecided:
+            raise StageError(
+                f"{len(undecided)} of {len(pairs)} undecided. Open nbs/04_review.ipynb with `make lab`,"
+                " run "
+                f'review_panel("{params.run}", reviewer="your_name").widget, decide, and go on with FROM=04'
+            )
         edits = [pair for pair in kept if pair.reply_as_collected is not None]
         if edits and (leaks := audit_split(kept, load_encoder(params.encoder), params.similarity_max)):
             raise StageError(f"an edit makes the split leak: {leaks[0]}; undo it")
@@ -173,6 +245,13 @@ def review_stage(params: ReviewParams):
         stage.write("reviews_rejected.jsonl", rejected)
         votes = [vote for rows in standing(decisions).values() for vote in rows.values()]
         stage.notes["reviewers"] = sorted({vote.reviewer for vote in votes})
-        stage.counts = {"pairs": len(pairs), "reviewed": len(kept), "rejected": len(rejected),
-                        "edited": sum(vote.decision == "edit" and vote.reply_id in {pair.reply_id for pair in kept} for vote in votes)} | split_counts(kept)
+        stage.counts = {
+            "pairs": len(pairs),
+            "reviewed": len(kept),
+            "rejected": len(rejected),
+            "edited": sum(
+                vote.decision == "edit" and vote.reply_id in {pair.reply_id for pair in kept}
+                for vote in votes
+            ),
+        } | split_counts(kept)
     return shown(stage)

@@ -10,7 +10,7 @@ __all__ = ['Id', 'STAGES', 'SECRETS', 'FILES', 'SAMPLE_RUN', 'COLOURS', 'StageEr
            'stored_params', 'open_stage', 'sample_copy', 'sample_rows', 'why_run', 'Unavailable', 'unavailable',
            'number_or_reason', 'Chart', 'draw', 'progress', 'shown', 'quiet_libraries']
 
-# %% ../nbs/00_schema.ipynb #b2b6e180
+# %% ../nbs/00_schema.ipynb #33c68138
 import ast
 import atexit
 import difflib
@@ -32,30 +32,42 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Iterable, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
-# %% ../nbs/00_schema.ipynb #f44a49b8
+# %% ../nbs/00_schema.ipynb #085c113e
 class StageError(RuntimeError):
     "A stage cannot go on; the message names the file or value and what to do"
 
 
 def refusal(function, *arguments, **named) -> str:
     "The message of the error that a call must raise; used by the pages' lessons"
-    try: result = function(*arguments, **named)
-    except (ValueError, StageError) as error: return str(error)
+    try:
+        result = function(*arguments, **named)
+    except (ValueError, StageError) as error:
+        return str(error)
     raise AssertionError(f"expected an error, got {result!r}")
 
-# %% ../nbs/00_schema.ipynb #cd2e1a3d
+# %% ../nbs/00_schema.ipynb #0d7eee07
 Id = Annotated[str, StringConstraints(pattern=r"^\d{1,20}$")]
 
 
 class Record(BaseModel):
     "A row of a file: immutable, every name known, every type checked"
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Pair(Record):
     "A tweet and one human reply to it"
+
     tweet_id: Id
     tweet: str
     tweet_author: str
@@ -103,15 +115,18 @@ def to_lines(rows: Iterable) -> str:
     "One JSON object a line; NaN is refused, because most readers of JSON do"
     return "".join(json.dumps(as_json(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
-# %% ../nbs/00_schema.ipynb #b57f8179
+# %% ../nbs/00_schema.ipynb #371ed135
 def read_rows(path) -> list[dict]:
     "The rows of a JSON Lines file; an unreadable line is an error that names it"
     rows = []
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
-            try: rows.append(json.loads(line))
+            try:
+                rows.append(json.loads(line))
             except json.JSONDecodeError as error:
-                raise StageError(f"{path}:{number} is not JSON ({error.msg}); re-run the stage that wrote it") from None
+                raise StageError(
+                    f"{path}:{number} is not JSON ({error.msg}); re-run the stage that wrote it"
+                ) from None
     return rows
 
 
@@ -119,7 +134,8 @@ def read_records(path, kind: type[Record] = Pair) -> list:
     "The records of a JSON Lines file, each checked against its kind"
     records = []
     for number, row in enumerate(read_rows(path), 1):
-        try: records.append(kind.model_validate(row))
+        try:
+            records.append(kind.model_validate(row))
         except ValidationError as error:
             raise StageError(f"{path}:{number} is not a {kind.__name__}: {explain(error)}") from None
     return records
@@ -127,32 +143,36 @@ def read_records(path, kind: type[Record] = Pair) -> list:
 
 def explain(error: ValidationError) -> str:
     "Each complaint of pydantic as `name = value: what is wrong`, without its links"
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'value'} = {item['input']!r}: {item['msg']}"
-                     for item in error.errors(include_url=False))
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'value'} = {item['input']!r}: {item['msg']}"
+        for item in error.errors(include_url=False)
+    )
 
-# %% ../nbs/00_schema.ipynb #bc1b7b26
+# %% ../nbs/00_schema.ipynb #3750a4ee
 @cache
 def project_root() -> Path:
     "The folder that holds `settings.ini`: above the working folder, else above the installed package"
     package = Path(importlib.util.find_spec("replytune").origin).parent
     for start in (Path.cwd(), package):
         for folder in (start, *start.parents):
-            if (folder/"settings.ini").exists() and (folder/"nbs").is_dir(): return folder
+            if (folder / "settings.ini").exists() and (folder / "nbs").is_dir():
+                return folder
     raise StageError("no project found: run this from a clone of replytune")
 
 
 def resolve(path) -> Path:
     "`path` from the top of the project; absolute paths and `~` stay what they are"
     path = Path(path).expanduser()
-    return path if path.is_absolute() else project_root()/path
+    return path if path.is_absolute() else project_root() / path
 
-# %% ../nbs/00_schema.ipynb #b13730f3
+# %% ../nbs/00_schema.ipynb #f08e1bba
 class ParameterError(ValueError):
     "A parameter has a wrong name or value; the message names it and the fix"
 
-
+# %% ../nbs/00_schema.ipynb #baa34033
 class StageParams(BaseModel):
     "What every stage takes; each stage adds its own"
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     run: str = ""  # run folder; empty: a throw-away copy of the bundled sample run
 
@@ -167,23 +187,53 @@ class StageParams(BaseModel):
     @classmethod
     def read(cls, values: dict) -> Self:
         "Check `values`; raises `ParameterError` naming every wrong one"
-        unknown = [f"`{name}` is unknown" + "".join(f" (did you mean `{near}`?)" for near in
-                   difflib.get_close_matches(name, cls.model_fields, n=1)) for name in values if name not in cls.model_fields]
-        if unknown: raise ParameterError(f"{cls.__name__}: {'; '.join(unknown)}. Known: {', '.join(cls.model_fields)}")
-        try: return cls.model_validate(values)
-        except ValidationError as error: raise ParameterError(f"{cls.__name__}: {explain(error)}") from None
+        unknown = [
+            f"`{name}` is unknown"
+            + "".join(
+                f" (did you mean `{near}`?)"
+                for near in difflib.get_close_matches(name, cls.model_fields, n=1)
+            )
+            for name in values
+            if name not in cls.model_fields
+        ]
+        if unknown:
+            raise ParameterError(
+                f"{cls.__name__}: {'; '.join(unknown)}. Known: {', '.join(cls.model_fields)}"
+            )
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ParameterError(f"{cls.__name__}: {explain(error)}") from None
 
     @classmethod
     def from_notebook(cls, names: dict) -> Self:
         "Check a notebook's own variables, as they stand right after its `parameters` cell"
         plain = (str, int, float, bool, list, dict, type(None))
-        return cls.read({name: value for name, value in names.items() if re.fullmatch(r"[a-z][a-z0-9_]*", name)
-                         and type(value) in plain and name not in _NOT_PARAMETERS})
+        return cls.read(
+            {
+                name: value
+                for name, value in names.items()
+                if re.fullmatch(r"[a-z][a-z0-9_]*", name)
+                and type(value) in plain
+                and name not in _NOT_PARAMETERS
+            }
+        )
+
 
 _NOT_PARAMETERS = {"exit", "quit", "get_ipython", "open"}
 
-# %% ../nbs/00_schema.ipynb #7a6f0749
-STAGES = ("01_collect", "02_validate", "03_clean", "04_review", "05_generate", "06_train", "07_judge", "08_stats", "09_report")
+# %% ../nbs/00_schema.ipynb #86c51e7f
+STAGES = (
+    "01_collect",
+    "02_validate",
+    "03_clean",
+    "04_review",
+    "05_generate",
+    "06_train",
+    "07_judge",
+    "08_stats",
+    "09_report",
+)
 
 
 def stage_module(stage: str) -> str:
@@ -196,40 +246,58 @@ def stage_params(stage: str) -> type[StageParams]:
     module = importlib.import_module(f"replytune.{stage_module(stage)}")
     return getattr(module, stage_module(stage).capitalize() + "Params")
 
-
+# %% ../nbs/00_schema.ipynb #f4f4e3be
 def read_yaml(path) -> dict:
     "A parameter file's sections; dates stay the text they are"
     import yaml
-    resolvers = {first: [resolver for resolver in known if resolver[0] != "tag:yaml.org,2002:timestamp"]
-                 for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
+    resolvers = {
+        first: [resolver for resolver in known if resolver[0] != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     loader = type("PlainDates", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
-    try: given = yaml.load(Path(path).read_text(encoding="utf-8"), loader) or {}
-    except (FileNotFoundError, IsADirectoryError): raise ParameterError(f"no parameter file {path}; see nbs/params/ for two to copy") from None
-    except yaml.YAMLError as error: raise ParameterError(f"{path} is not YAML: {error}") from None
-    if not isinstance(given, dict): raise ParameterError(f"{path} must map stage names to parameters, not be a {type(given).__name__}")
+    try:
+        given = yaml.load(Path(path).read_text(encoding="utf-8"), loader) or {}
+    except (FileNotFoundError, IsADirectoryError):
+        raise ParameterError(f"no parameter file {path}; see nbs/params/ for two to copy") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is not YAML: {error}") from None
+    if not isinstance(given, dict):
+        raise ParameterError(f"{path} must map stage names to parameters, not be a {type(given).__name__}")
     return given
 
-
+# %% ../nbs/00_schema.ipynb #2573003f
 def read_params(path) -> dict[str, StageParams]:
     "Check a whole parameter file; returns the resolved parameters of every stage"
     given = read_yaml(path)
     if unknown := set(given) - {"common", *STAGES}:
-        raise ParameterError(f"{path}: unknown section {sorted(unknown)}; sections are common, {', '.join(STAGES)}")
+        raise ParameterError(
+            f"{path}: unknown section {sorted(unknown)}; sections are common, {', '.join(STAGES)}"
+        )
     models = {stage: stage_params(stage) for stage in STAGES}
     sections = {name: value or {} for name, value in given.items()}
     for name, value in sections.items():
-        if not isinstance(value, dict): raise ParameterError(f"{path}: section {name} must be a mapping, not {value!r}")
+        if not isinstance(value, dict):
+            raise ParameterError(f"{path}: section {name} must be a mapping, not {value!r}")
     common = sections.get("common", {})
-    if lost := [name for name in common if not any(name in model.model_fields for model in models.values())]:
+    if lost := [
+        name for name in common if not any(name in model.model_fields for model in models.values())
+    ]:
         raise ParameterError(f"{path}: common names {lost} belong to no stage")
-    return {stage: model.read({name: value for name, value in common.items() if name in model.model_fields} | sections.get(stage, {}))
-            for stage, model in models.items()}
+    return {
+        stage: model.read(
+            {name: value for name, value in common.items() if name in model.model_fields}
+            | sections.get(stage, {})
+        )
+        for stage, model in models.items()
+    }
 
-# %% ../nbs/00_schema.ipynb #4b86dcd7
+# %% ../nbs/00_schema.ipynb #20667857
 def sha256(data) -> str:
     "Hash of a text, of bytes, or of the file at a `Path`"
     if isinstance(data, Path):
-        with open(data, "rb") as file: return hashlib.file_digest(file, "sha256").hexdigest()
+        with open(data, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
@@ -237,105 +305,174 @@ def definitions(source: str) -> dict[str, tuple[str, set[str]]]:
     "For each top-level name of a module: its source, and the names used in it. An imported name of ours maps to its module."
     found = {}
     for node in ast.parse(source).body:
-        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.module or "").startswith("replytune.")):
-            for alias in node.names: found[alias.asname or alias.name] = ("from " + node.module.split(".")[-1], {alias.name})
+        if isinstance(node, ast.ImportFrom) and (
+            node.level == 1 or (node.module or "").startswith("replytune.")
+        ):
+            for alias in node.names:
+                found[alias.asname or alias.name] = ("from " + node.module.split(".")[-1], {alias.name})
             continue
-        text = "\n".join(line.rstrip() for line in ast.get_source_segment(source, node).splitlines() if line.strip() and not line.strip().startswith("#"))
-        targets = [node.name] if hasattr(node, "name") else [target.id for target in getattr(node, "targets", [getattr(node, "target", None)]) if isinstance(target, ast.Name)]
-        decorators = "".join(ast.get_source_segment(source, line) for line in getattr(node, "decorator_list", []))
-        for name in targets: found[name] = (decorators + text, {part.id for part in ast.walk(node) if isinstance(part, ast.Name)})
+        text = "\n".join(
+            line.rstrip()
+            for line in ast.get_source_segment(source, node).splitlines()
+            if line.strip() and not line.strip().startswith("#")
+        )
+        targets = (
+            [node.name]
+            if hasattr(node, "name")
+            else [
+                target.id
+                for target in getattr(node, "targets", [getattr(node, "target", None)])
+                if isinstance(target, ast.Name)
+            ]
+        )
+        decorators = "".join(
+            ast.get_source_segment(source, line) for line in getattr(node, "decorator_list", [])
+        )
+        for name in targets:
+            found[name] = (
+                decorators + text,
+                {part.id for part in ast.walk(node) if isinstance(part, ast.Name)},
+            )
     return found
 
-# %% ../nbs/00_schema.ipynb #f2fa2bd3
+# %% ../nbs/00_schema.ipynb #38236a60
 def code_version(module: str, start: str | None = None, package: Path | None = None) -> str:
     "Twelve hex digits for the function `start` (by default the module's stage) and all of ours it reaches"
     package = package or Path(importlib.util.find_spec("replytune").origin).parent
     parsed, todo, parts = {}, [(module, start or f"{module}_stage")], {}
     while todo:
         where, name = todo.pop()
-        if where not in parsed: parsed[where] = definitions((package/f"{where}.py").read_text(encoding="utf-8"))
-        if (where, name) in parts or name not in parsed[where]: continue
+        if where not in parsed:
+            parsed[where] = definitions((package / f"{where}.py").read_text(encoding="utf-8"))
+        if (where, name) in parts or name not in parsed[where]:
+            continue
         text, uses = parts[where, name] = parsed[where][name]
-        if text.startswith("from "): todo += [(text.removeprefix("from "), used) for used in uses]
-        else: todo += [(where, used) for used in uses]
-    return sha256("\n".join(f"{where}.{name}\n{parts[where, name][0]}" for where, name in sorted(parts)))[:12]
+        if text.startswith("from "):
+            todo += [(text.removeprefix("from "), used) for used in uses]
+        else:
+            todo += [(where, used) for used in uses]
+    return sha256("\n".join(f"{where}.{name}\n{parts[where, name][0]}" for where, name in sorted(parts)))[
+        :12
+    ]
 
-# %% ../nbs/00_schema.ipynb #1d9396b8
+# %% ../nbs/00_schema.ipynb #407e8b05
 def package_versions() -> dict[str, str]:
     "Versions of the packages that can change a result, of those installed here"
-    names = ("torch transformers peft trl bitsandbytes accelerate datasets tokenizers sentence-transformers detoxify "
-             "alt-profanity-check langdetect scikit-learn numpy scipy statsmodels pandas pydantic apify-client anthropic papermill").split()
+    names = (
+        "torch transformers peft trl bitsandbytes accelerate datasets tokenizers sentence-transformers"
+        " detoxify alt-profanity-check langdetect scikit-learn numpy scipy statsmodels pandas pydantic"
+        " apify-client anthropic papermill"
+    ).split()
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in names:
-        try: versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError: versions[name] = "not installed"
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
     return versions
 
 
 def load_secrets():
     "Put the secrets of `.env` into the environment; what is already set there wins. Parameters never come from `.env`."
     from dotenv import dotenv_values
-    for name, value in dotenv_values(project_root()/".env").items():
-        if name in SECRETS and value: os.environ.setdefault(name, value)
 
-SECRETS = ("APIFY_API_TOKEN", "ANTHROPIC_API_KEY", "WANDB_API_KEY", "RUNPOD_API_KEY", "HF_TOKEN", "TWITTER_ACCOUNTS", "TWITTER_PROXIES")
+    for name, value in dotenv_values(project_root() / ".env").items():
+        if name in SECRETS and value:
+            os.environ.setdefault(name, value)
 
-# %% ../nbs/00_schema.ipynb #2972f386
+
+SECRETS = (
+    "APIFY_API_TOKEN",
+    "ANTHROPIC_API_KEY",
+    "WANDB_API_KEY",
+    "RUNPOD_API_KEY",
+    "HF_TOKEN",
+    "TWITTER_ACCOUNTS",
+    "TWITTER_PROXIES",
+)
+
+# %% ../nbs/00_schema.ipynb #7052fa66
 class Run:
     "A run folder and its manifest"
-    def __init__(self, folder): self.folder = resolve(folder)
 
-    def __truediv__(self, name) -> Path: return self.folder/name
+    def __init__(self, folder):
+        self.folder = resolve(folder)
+
+    def __truediv__(self, name) -> Path:
+        return self.folder / name
 
     def manifest(self) -> dict[str, dict]:
         "The sections by stage; an unreadable manifest is an error, not an empty one"
-        path = self/"manifest.json"
-        if not path.exists(): return {}
-        try: sections = json.loads(path.read_text(encoding="utf-8"))
+        path = self / "manifest.json"
+        if not path.exists():
+            return {}
+        try:
+            sections = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise StageError(f"{path} is damaged ({error.msg}); restore it, or re-run with FORCE=1") from None
+            raise StageError(
+                f"{path} is damaged ({error.msg}); restore it, or re-run with FORCE=1"
+            ) from None
         return {stage: sections[stage] for stage in sorted(sections)}
 
     def save_section(self, stage: str, section: dict | None):
         "Replace (or, with `None`, remove) one stage's section"
         sections = self.manifest()
         sections.pop(stage, None)
-        if section is not None: sections[stage] = section
-        write_text(self/"manifest.json", json.dumps(dict(sorted(sections.items())), indent=1, ensure_ascii=False) + "\n")
+        if section is not None:
+            sections[stage] = section
+        write_text(
+            self / "manifest.json",
+            json.dumps(dict(sorted(sections.items())), indent=1, ensure_ascii=False) + "\n",
+        )
 
     def writer(self, name: str) -> str | None:
         "The stage whose section lists `name` among what it wrote"
         return next((stage for stage, section in self.manifest().items() if name in section["wrote"]), None)
 
-# %% ../nbs/00_schema.ipynb #795806e3
+# %% ../nbs/00_schema.ipynb #1643d364
 FILES = {  # which stage writes what the later ones read
-    "pairs.jsonl": "01_collect", "valid.jsonl": "02_validate", "rejected.jsonl": "02_validate", "clean.jsonl": "03_clean",
-    "duplicates.jsonl": "03_clean", "reviewed.jsonl": "04_review", "generations/base.jsonl": "05_generate",
-    "generations/null.jsonl": "05_generate", "generations/rag.jsonl": "05_generate", "generations/human.jsonl": "05_generate",
-    "generations/tuned.jsonl": "06_train", "training_log.jsonl": "06_train", "judgements.jsonl": "07_judge",
-    "judge_accuracy.jsonl": "07_judge", "stats.json": "08_stats"}
+    "pairs.jsonl": "01_collect",
+    "valid.jsonl": "02_validate",
+    "rejected.jsonl": "02_validate",
+    "clean.jsonl": "03_clean",
+    "duplicates.jsonl": "03_clean",
+    "reviewed.jsonl": "04_review",
+    "generations/base.jsonl": "05_generate",
+    "generations/null.jsonl": "05_generate",
+    "generations/rag.jsonl": "05_generate",
+    "generations/human.jsonl": "05_generate",
+    "generations/tuned.jsonl": "06_train",
+    "training_log.jsonl": "06_train",
+    "judgements.jsonl": "07_judge",
+    "judge_accuracy.jsonl": "07_judge",
+    "stats.json": "08_stats",
+}
 
 
 def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
     "The hash of an input that may be read; raises `StageError` if it is missing, incomplete, changed or outdated"
-    sections, path = run.manifest(), run/name
+    sections, path = run.manifest(), run / name
     stage = run.writer(name) or FILES.get(name)
     again = f"run stage {stage} again (FROM={stage[:2]})" if stage else "no stage is known to write it"
     if stage not in sections:
         state = "is incomplete: its stage did not finish" if path.exists() else "is missing"
         raise StageError(f"{name} {state}; {again}")
-    if not path.exists(): raise StageError(f"{name} is missing although {stage} wrote it; {again}")
+    if not path.exists():
+        raise StageError(f"{name} is missing although {stage} wrote it; {again}")
     recorded = sections[stage]["wrote"].get(name)
-    if recorded is None: raise StageError(f"{name} was not written by the last run of {stage}; {again}")
-    if name not in seen and sha256(path) != recorded: raise StageError(f"{name} changed since {stage} wrote it; {again}")
+    if recorded is None:
+        raise StageError(f"{name} was not written by the last run of {stage}; {again}")
+    if name not in seen and sha256(path) != recorded:
+        raise StageError(f"{name} changed since {stage} wrote it; {again}")
     for source, used in sections[stage]["read"].items():
         if check_input(run, source, seen | {name}) != used:
             raise StageError(f"{name} was made from an older {source}; {again}")
     return recorded
 
-# %% ../nbs/00_schema.ipynb #18facda9
+# %% ../nbs/00_schema.ipynb #060043bb
 class Stage:
     "One running stage: reads checked inputs, writes whole files, and signs the manifest last"
+
     def __init__(self, name: str, params: StageParams, reads: Iterable[str] = ()):
         self.name, self.params = name, params
         self.run = Run(params.run) if params.run else sample_copy(name)
@@ -343,48 +480,66 @@ class Stage:
         self.sources, self.appended, self.wrote, self.counts = {}, {}, {}, {}
         self.seeds, self.models, self.notes = {}, {}, {}
 
-    def path(self, name: str) -> Path: return self.run/name
+    def path(self, name: str) -> Path:
+        return self.run / name
 
     def records(self, name: str, kind: type[Record] = Pair) -> list:
         "Read an input that was declared in `reads`"
-        if name not in self.read: raise StageError(f"{self.name} did not declare that it reads {name}")
-        return read_records(self.run/name, kind)
+        if name not in self.read:
+            raise StageError(f"{self.name} did not declare that it reads {name}")
+        return read_records(self.run / name, kind)
 
     def source(self, path) -> Path:
         "Note a file from outside the run folder; returns its resolved path"
         resolved = resolve(path)
-        if not resolved.is_file(): raise StageError(f"{self.name}: there is no file {path}")
+        if not resolved.is_file():
+            raise StageError(f"{self.name}: there is no file {path}")
         self.sources[str(path)] = sha256(resolved)
         return resolved
 
     def write(self, name: str, content):
         "Write text, or rows as JSON Lines, and note the hash"
-        write_text(self.run/name, content if isinstance(content, str) else to_lines(content))
+        write_text(self.run / name, content if isinstance(content, str) else to_lines(content))
         self.note(name)
 
     def note(self, name: str):
         "Note what is already on disk: a file, or every file below a folder"
-        path = self.run/name
-        if path.is_dir(): self.wrote |= {f"{name}/{file}": used for file, used in file_hashes(path).items()}
-        else: self.wrote[name] = sha256(path)
+        path = self.run / name
+        if path.is_dir():
+            self.wrote |= {f"{name}/{file}": used for file, used in file_hashes(path).items()}
+        else:
+            self.wrote[name] = sha256(path)
 
     def people(self, name: str) -> list[Path]:
         "Note a folder that people append to, as it is now; returns its files"
-        self.appended[name] = file_hashes(self.run/name)
-        return [self.run/name/file for file in self.appended[name]]
+        self.appended[name] = file_hashes(self.run / name)
+        return [self.run / name / file for file in self.appended[name]]
 
     def section(self) -> dict:
         "What the manifest keeps of this stage"
-        return dict(read=self.read, sources=self.sources, appended=self.appended, wrote=self.wrote, counts=self.counts, notes=self.notes,
-                    parameters=stored_params(self.params), seeds=self.seeds, models=self.models,
-                    packages=package_versions(), code=code_version(stage_module(self.name)),
-                    finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        return dict(
+            read=self.read,
+            sources=self.sources,
+            appended=self.appended,
+            wrote=self.wrote,
+            counts=self.counts,
+            notes=self.notes,
+            parameters=stored_params(self.params),
+            seeds=self.seeds,
+            models=self.models,
+            packages=package_versions(),
+            code=code_version(stage_module(self.name)),
+            finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
 
-
+# %% ../nbs/00_schema.ipynb #c23f9a62
 def file_hashes(folder) -> dict[str, str]:
     "Hash of every file below a folder, by its name there; hidden files are ours and half-written"
-    return {file.relative_to(folder).as_posix(): sha256(file) for file in sorted(Path(folder).rglob("*"))
-            if file.is_file() and not file.name.startswith(".")}
+    return {
+        file.relative_to(folder).as_posix(): sha256(file)
+        for file in sorted(Path(folder).rglob("*"))
+        if file.is_file() and not file.name.startswith(".")
+    }
 
 
 def stored_params(params: StageParams) -> dict:
@@ -397,10 +552,12 @@ def open_stage(name: str, params: StageParams, reads: Iterable[str] = ()):
     "Run a stage's body between checked inputs and a signed manifest section"
     stage = Stage(name, params, reads)
     stage.run.save_section(name, None)
+    for leftover in stage.run.folder.rglob(".*.partial"):
+        leftover.unlink()  # a write that a kill cut short
     yield stage
     stage.run.save_section(name, stage.section())
 
-# %% ../nbs/00_schema.ipynb #13387f6f
+# %% ../nbs/00_schema.ipynb #e854b646
 SAMPLE_RUN = "nbs/results/sample"
 
 
@@ -411,45 +568,58 @@ def sample_copy(stage: str) -> Run:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     copy = Run(folder)
     for earlier, section in sample.manifest().items():
-        if earlier >= stage: continue
+        if earlier >= stage:
+            continue
         for name in section["wrote"]:
-            if not (sample/name).exists(): continue
-            (copy/name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(sample/name, copy/name)
+            if not (sample / name).exists():
+                continue
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(sample / name, copy / name)
         copy.save_section(earlier, section)
     return copy
 
 
 def sample_rows(name: str) -> list[dict]:
     "The rows of one file of the bundled sample run, for a page's lessons"
-    return read_rows(Run(SAMPLE_RUN)/name)
+    return read_rows(Run(SAMPLE_RUN) / name)
 
-# %% ../nbs/00_schema.ipynb #1b7d5268
+# %% ../nbs/00_schema.ipynb #cec72199
 def why_run(run: Run, stage: str, params: StageParams) -> str | None:
     "`None` if the stage is done and would do the same again; else the reason to run it"
     section = run.manifest().get(stage)
-    if section is None: return "not finished yet"
+    if section is None:
+        return "not finished yet"
     if section["parameters"] != stored_params(params):
         old, new = section["parameters"], stored_params(params)
-        return f"parameters changed: {', '.join(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))}"
-    if section["code"] != code_version(stage_module(stage)): return "its code changed"
+        return (
+            "parameters changed:"
+            f" {', '.join(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))}"
+        )
+    if section["code"] != code_version(stage_module(stage)):
+        return "its code changed"
     for name, used in section["sources"].items():
-        if not resolve(name).is_file() or sha256(resolve(name)) != used: return f"{name} changed"
+        if not resolve(name).is_file() or sha256(resolve(name)) != used:
+            return f"{name} changed"
     for name, used in section["read"].items():
-        if check_input(run, name) != used: return f"{name} changed"
+        if check_input(run, name) != used:
+            return f"{name} changed"
     for name, used in section["appended"].items():
-        if file_hashes(run/name) != used: return f"{name}/ was added to"
+        if file_hashes(run / name) != used:
+            return f"{name}/ was added to"
     for name, recorded in section["wrote"].items():
-        if not (run/name).is_file() or sha256(run/name) != recorded: return f"{name} is missing or was edited"
+        if not (run / name).is_file() or sha256(run / name) != recorded:
+            return f"{name} is missing or was edited"
     return None
 
-# %% ../nbs/00_schema.ipynb #641c88f2
+# %% ../nbs/00_schema.ipynb #0e34f3ec
 @dataclass(frozen=True)
 class Unavailable:
     "A number that could not be computed, and why"
+
     reason: str
 
-    def __str__(self): return f"unavailable ({self.reason})"
+    def __str__(self):
+        return f"unavailable ({self.reason})"
 
 
 def unavailable(reason: str) -> Unavailable:
@@ -461,15 +631,18 @@ def number_or_reason(value) -> float | dict:
     "A metric as JSON: the number itself, or `{'unavailable': reason}`"
     return {"unavailable": value.reason} if isinstance(value, Unavailable) else float(value)
 
-# %% ../nbs/00_schema.ipynb #91673493
+# %% ../nbs/00_schema.ipynb #76e065e4
 COLOURS = {"base": "#7f7f7f", "null": "#bcbcbc", "rag": "#2a7ab9", "tuned": "#d1495b", "human": "#2e8b57"}
 
 
 class Chart:
     "A figure as SVG text, with words for those who cannot see it"
-    def __init__(self, svg: str, alt: str): self.svg, self.alt = svg, alt
 
-    def _repr_mimebundle_(self, **_): return {"image/svg+xml": self.svg, "text/plain": f"[chart: {self.alt}]"}
+    def __init__(self, svg: str, alt: str):
+        self.svg, self.alt = svg, alt
+
+    def _repr_mimebundle_(self, **_):
+        return {"image/svg+xml": self.svg, "text/plain": f"[chart: {self.alt}]"}
 
 
 def draw(plot, alt: str, width: float = 7, height: float = 3.2, note: str = "") -> Chart:
@@ -477,37 +650,62 @@ def draw(plot, alt: str, width: float = 7, height: float = 3.2, note: str = "") 
     import io
     import matplotlib as mpl
     from matplotlib.figure import Figure
-    style = {"svg.hashsalt": "replytune", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
-             "svg.fonttype": "path", "figure.constrained_layout.use": True, "figure.dpi": 96}
+
+    style = {
+        "svg.hashsalt": "replytune",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "svg.fonttype": "path",
+        "figure.constrained_layout.use": True,
+        "figure.dpi": 96,
+    }
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height))
         plot(figure.subplots())
-        if note: figure.supxlabel(note, fontsize=7, color="#777777", x=0.99, ha="right")
+        if note:
+            figure.supxlabel(note, fontsize=7, color="#777777", x=0.99, ha="right")
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     label = f'<svg role="img" aria-label="{html.escape(alt, quote=True)}"'
-    return Chart(svg[svg.index("<svg"):].replace("<svg", label, 1), alt)
+    return Chart(svg[svg.index("<svg") :].replace("<svg", label, 1), alt)
 
-# %% ../nbs/00_schema.ipynb #2de0972f
+# %% ../nbs/00_schema.ipynb #a1d3ed37
 def progress(items: Iterable, what: str, total: int | None = None):
     "Iterate with a progress bar on stderr, refreshed every few seconds"
     from tqdm import tqdm
-    return tqdm(items, desc=what, total=total, mininterval=3, file=sys.stderr, ascii=True, dynamic_ncols=False, ncols=80)
+
+    return tqdm(
+        items,
+        desc=what,
+        total=total,
+        mininterval=3,
+        file=sys.stderr,
+        ascii=True,
+        dynamic_ncols=False,
+        ncols=80,
+    )
 
 
 def shown(stage: Stage):
     "A stage's counts as a table: the value its notebook's last cell ends in"
     import pandas
+
     return pandas.DataFrame({"count": stage.counts})
 
-# %% ../nbs/00_schema.ipynb #ed5b30ab
+# %% ../nbs/00_schema.ipynb #8f3f08f5
 def quiet_libraries():
     "Keep the model libraries' banners and progress bars out of logs and pages; their errors still show"
     import logging
     import warnings
-    for name in ("bitsandbytes", "sentence_transformers", "transformers", "trl", "httpx"): logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*(activation_checkpointing|gradient_checkpointing|pin_memory|use_reentrant).*")
+
+    for name in ("bitsandbytes", "sentence_transformers", "transformers", "trl", "httpx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings(
+        "ignore", message=".*(activation_checkpointing|gradient_checkpointing|pin_memory|use_reentrant).*"
+    )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

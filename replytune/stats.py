@@ -6,18 +6,31 @@
 __all__ = ['StatsParams', 'tweet_scores', 'interval', 'sign_flip_p', 'tweets_needed', 'decide', 'operating_characteristics',
            'sound', 'analyse', 'stats_stage', 'forest_chart']
 
-# %% ../nbs/08_stats.ipynb #91fab56a
+# %% ../nbs/08_stats.ipynb #beab3944
 import json
 import math
 from collections import defaultdict
 
 from pydantic import Field
 
-from .schema import COLOURS, Chart, StageError, Run, SAMPLE_RUN, StageParams, draw, open_stage, read_rows, sample_rows, shown
+from replytune.schema import (
+    COLOURS,
+    Chart,
+    StageError,
+    Run,
+    SAMPLE_RUN,
+    StageParams,
+    draw,
+    open_stage,
+    read_rows,
+    sample_rows,
+    shown,
+)
 
-# %% ../nbs/08_stats.ipynb #5e78f3a6
+# %% ../nbs/08_stats.ipynb #4b959e65
 class StatsParams(StageParams):
     "Parameters of stage 08: the rule of decision"
+
     primary: str = "tuned-base"
     null: str = "null-base"
     better_by: float = Field(0.075, gt=0, lt=0.5)
@@ -28,26 +41,37 @@ class StatsParams(StageParams):
     permutations: int = Field(10_000, ge=100)
     seed: int = 1
 
-# %% ../nbs/08_stats.ipynb #4bc795f8
+# %% ../nbs/08_stats.ipynb #95e28d91
 def tweet_scores(judgements: list[dict], contrast: str) -> tuple[dict[str, float], list[str]]:
     "Mean score of the contrast's first arm per tweet, and the tweets with an unanswered question"
     arm, answers = contrast.partition("-")[0], defaultdict(list)
     for row in judgements:
-        if row["contrast"] != contrast: continue
+        if row["contrast"] != contrast:
+            continue
         score = row["score_first"]
-        answers[row["tweet_id"]].append(None if score is None else score if row["first"] == arm else 1 - score)
-    if not answers: raise StageError(f"no judgement of contrast {contrast!r}; add it to the contrasts of stage 07")
+        answers[row["tweet_id"]].append(
+            None if score is None else score if row["first"] == arm else 1 - score
+        )
+    if not answers:
+        raise StageError(f"no judgement of contrast {contrast!r}; add it to the contrasts of stage 07")
     unscored = sorted(id for id, scores in answers.items() if None in scores)
-    return {id: sum(scores) / len(scores) for id, scores in sorted(answers.items()) if None not in scores}, unscored
+    return {
+        id: sum(scores) / len(scores) for id, scores in sorted(answers.items()) if None not in scores
+    }, unscored
 
-# %% ../nbs/08_stats.ipynb #ad27d9bd
+# %% ../nbs/08_stats.ipynb #d38c229c
 def interval(scores: list[float], confidence: float) -> tuple[float, float]:
     "Two-sided interval of the mean score over tweets, within 0 and 1"
     import numpy
     from scipy.stats import t
     from statsmodels.stats.proportion import proportion_confint
+
     count, mean, deviation = len(scores), float(numpy.mean(scores)), float(numpy.std(scores, ddof=1))
-    if deviation == 0: return tuple(float(end) for end in proportion_confint(mean * count, count, alpha=1 - confidence, method="wilson"))
+    if deviation == 0:
+        return tuple(
+            float(end)
+            for end in proportion_confint(mean * count, count, alpha=1 - confidence, method="wilson")
+        )
     half = float(t.ppf((1 + confidence) / 2, count - 1)) * deviation / math.sqrt(count)
     return max(0.0, mean - half), min(1.0, mean + half)
 
@@ -55,98 +79,200 @@ def interval(scores: list[float], confidence: float) -> tuple[float, float]:
 def sign_flip_p(scores: list[float], permutations: int, seed: int) -> float:
     "Two-sided p-value of the mean score against one half, by flipping each tweet's sign"
     import numpy
+
     advantages = numpy.array(scores) - 0.5
     flips = numpy.random.default_rng(seed).choice([-1.0, 1.0], size=(permutations, len(scores)))
     extreme = numpy.sum(numpy.abs((flips * advantages).mean(axis=1)) >= abs(advantages.mean()) - 1e-12)
     return float((extreme + 1) / (permutations + 1))
 
-# %% ../nbs/08_stats.ipynb #8bf1383b
+# %% ../nbs/08_stats.ipynb #421b158d
 def tweets_needed(scores: list[float], better_by: float, confidence: float, power: float) -> int | None:
     "Tweets in all at which an effect of this size and scatter would be decided; `None` if it sits exactly on a threshold or has no scatter"
     import numpy
     from scipy.stats import norm
+
     mean, deviation = float(numpy.mean(scores)), float(numpy.std(scores, ddof=1))
     distance = mean - 0.5 if mean >= 0.5 + better_by else 0.5 + better_by - mean
-    if distance <= 1e-9 or deviation == 0: return None
+    if distance <= 1e-9 or deviation == 0:
+        return None
     return math.ceil(((norm.ppf(confidence) + norm.ppf(power)) * deviation / distance) ** 2)
 
-
-def decide(scores: dict[str, float], checks: dict[str, str | None] | None = None, params: StatsParams = StatsParams()) -> dict:
+# %% ../nbs/08_stats.ipynb #268b6dd0
+def decide(
+    scores: dict[str, float],
+    checks: dict[str, str | None] | None = None,
+    params: StatsParams = StatsParams(),
+) -> dict:
     "The decision on scores by tweet id; `checks` maps a check's name to what failed (`None`: passed)"
     failed = {name: what for name, what in (checks or {}).items() if what}
     values = [scores[id] for id in sorted(scores)]
-    if any(not 0 <= value <= 1 for value in values): raise ValueError("scores must lie between 0 and 1")
-    if len(values) < 2: return {"decision": "INVALID", "why": f"{len(values)} scored tweets", "estimate": None, "low": None, "high": None, "n_tweets": len(values), "n_needed": None}
+    if any(not 0 <= value <= 1 for value in values):
+        raise ValueError("scores must lie between 0 and 1")
+    if len(values) < 2:
+        return {
+            "decision": "INVALID",
+            "why": f"{len(values)} scored tweets",
+            "estimate": None,
+            "low": None,
+            "high": None,
+            "n_tweets": len(values),
+            "n_needed": None,
+        }
     estimate = sum(values) / len(values)
     low, high = interval(values, params.confidence)
     lower_bound, upper_bound = interval(values, 2 * params.confidence - 1)
     goal = 0.5 + params.better_by
-    if failed: decision, why = "INVALID", "; ".join(f"{name}: {what}" for name, what in failed.items())
-    elif len(values) < params.tweets_min: decision, why = "INCONCLUSIVE", f"{len(values)} tweets; fewer than {params.tweets_min} never decide"
-    elif lower_bound > 0.5 and estimate >= goal: decision, why = "GO", f"lower bound {lower_bound:.3f} above 0.5 and estimate {estimate:.3f} at least {goal:.3f}"
-    elif upper_bound < goal: decision, why = "NO-GO", f"upper bound {upper_bound:.3f} below {goal:.3f}"
-    else: decision, why = "INCONCLUSIVE", f"bounds {lower_bound:.3f} and {upper_bound:.3f}, estimate {estimate:.3f}: neither better nor too small is shown"
-    return {"decision": decision, "why": why, "estimate": estimate, "low": low, "high": high, "lower_bound": lower_bound, "upper_bound": upper_bound,
-            "n_tweets": len(values), "n_needed": tweets_needed(values, params.better_by, params.confidence, params.power),
-            "p_value": sign_flip_p(values, params.permutations, params.seed)}
+    if failed:
+        decision, why = "INVALID", "; ".join(f"{name}: {what}" for name, what in failed.items())
+    elif len(values) < params.tweets_min:
+        decision, why = "INCONCLUSIVE", f"{len(values)} tweets; fewer than {params.tweets_min} never decide"
+    elif lower_bound > 0.5 and estimate >= goal:
+        decision, why = (
+            "GO",
+            f"lower bound {lower_bound:.3f} above 0.5 and estimate {estimate:.3f} at least {goal:.3f}",
+        )
+    elif upper_bound < goal:
+        decision, why = "NO-GO", f"upper bound {upper_bound:.3f} below {goal:.3f}"
+    else:
+        decision, why = (
+            "INCONCLUSIVE",
+            (
+                f"bounds {lower_bound:.3f} and {upper_bound:.3f}, estimate {estimate:.3f}: neither better"
+                " nor too small is shown"
+            ),
+        )
+    return {
+        "decision": decision,
+        "why": why,
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+        "lower_bound": lower_bound,
+        "upper_bound": upper_bound,
+        "n_tweets": len(values),
+        "n_needed": tweets_needed(values, params.better_by, params.confidence, params.power),
+        "p_value": sign_flip_p(values, params.permutations, params.seed),
+    }
 
-# %% ../nbs/08_stats.ipynb #1bd187d4
-def operating_characteristics(truth: float, tweets: int, ties: float = 0.2, runs: int = 400, seed: int = 1, params: StatsParams = StatsParams(permutations=100)) -> dict:
+# %% ../nbs/08_stats.ipynb #102cabc3
+def operating_characteristics(
+    truth: float,
+    tweets: int,
+    ties: float = 0.2,
+    runs: int = 400,
+    seed: int = 1,
+    params: StatsParams = StatsParams(permutations=100),
+) -> dict:
     "Share of GO and NO-GO when the true win rate is `truth`, by simulation"
     import numpy
+
     generator, counts = numpy.random.default_rng(seed), defaultdict(int)
     for _ in range(runs):
         draws = generator.random(tweets)
-        scores = numpy.where(draws < ties, 0.5, (generator.random(tweets) < (truth - ties / 2) / (1 - ties)).astype(float))
-        counts[decide({str(number): float(score) for number, score in enumerate(scores)}, params=params)["decision"]] += 1
+        scores = numpy.where(
+            draws < ties, 0.5, (generator.random(tweets) < (truth - ties / 2) / (1 - ties)).astype(float)
+        )
+        counts[
+            decide({str(number): float(score) for number, score in enumerate(scores)}, params=params)[
+                "decision"
+            ]
+        ] += 1
     return {name: round(counts[name] / runs, 3) for name in ("GO", "NO-GO", "INCONCLUSIVE")}
 
-# %% ../nbs/08_stats.ipynb #17bca8da
+# %% ../nbs/08_stats.ipynb #107380e3
 def sound(judgements: list[dict], accuracy: dict, params: StatsParams) -> dict[str, str | None]:
     "Each check by name, with what failed or `None`"
     null_scores, _ = tweet_scores(judgements, params.null)
-    low, high = interval(list(null_scores.values()), params.confidence) if len(null_scores) > 1 else (0.0, 1.0)
+    low, high = (
+        interval(list(null_scores.values()), params.confidence) if len(null_scores) > 1 else (0.0, 1.0)
+    )
     unscored = sum(row["score_first"] is None for row in judgements) / len(judgements)
     judged = isinstance(accuracy.get("accuracy"), float) and "low" in accuracy
-    return {"null arm is even": None if low <= 0.5 <= high else f"{params.null} lies in {low:.2f} to {high:.2f}, without one half",
-            "judge beats guessing": None if judged and accuracy["low"] > 0.5 else
-            f"its accuracy on held-out real replies is {accuracy.get('accuracy')} with lower end {accuracy.get('low')}, not above one half",
-            "questions answered": None if unscored <= params.unscored_max else f"{unscored:.1%} unanswered, more than {params.unscored_max:.0%}"}
+    return {
+        "null arm is even": (
+            None
+            if low <= 0.5 <= high
+            else f"{params.null} lies in {low:.2f} to {high:.2f}, without one half"
+        ),
+        "judge beats guessing": (
+            None
+            if judged and accuracy["low"] > 0.5
+            else (
+                f"its accuracy on held-out real replies is {accuracy.get('accuracy')} with lower end"
+                f" {accuracy.get('low')}, not above one half"
+            )
+        ),
+        "questions answered": (
+            None
+            if unscored <= params.unscored_max
+            else f"{unscored:.1%} unanswered, more than {params.unscored_max:.0%}"
+        ),
+    }
 
-# %% ../nbs/08_stats.ipynb #92164ecd
+# %% ../nbs/08_stats.ipynb #3ee31eb5
 def analyse(judgements: list[dict], accuracy: dict, params: StatsParams) -> dict:
     "Everything stage 08 reports: the primary contrast, the others, the checks"
     from statsmodels.stats.multitest import multipletests
+
     checks = sound(judgements, accuracy, params)
     contrasts = {}
     for name in dict.fromkeys(row["contrast"] for row in judgements):
         scores, unscored = tweet_scores(judgements, name)
-        contrasts[name] = {"contrast": name, **decide(scores, checks if name == params.primary else None, params), "unscored": len(unscored)}
-    if params.primary not in contrasts: raise StageError(f"primary contrast {params.primary!r} was not judged; judged are {', '.join(contrasts)}")
+        contrasts[name] = {
+            "contrast": name,
+            **decide(scores, checks if name == params.primary else None, params),
+            "unscored": len(unscored),
+        }
+    if params.primary not in contrasts:
+        raise StageError(
+            f"primary contrast {params.primary!r} was not judged; judged are {', '.join(contrasts)}"
+        )
     primary = contrasts.pop(params.primary)
     others = list(contrasts.values())
-    for row in others: row.pop("decision"), row.pop("why")
+    for row in others:
+        row.pop("decision"), row.pop("why")
     known = [row for row in others if row.get("p_value") is not None]
     if known:
-        for row, corrected in zip(known, multipletests([row["p_value"] for row in known], method="holm")[1]): row["p_holm"] = float(corrected)
-    return {**primary, "contrasts": others, "checks": [{"check": name, "passed": what is None, "what": what} for name, what in checks.items()], "judge": accuracy,
-            "rule": {"better_by": params.better_by, "confidence": params.confidence, "power": params.power, "tweets_min": params.tweets_min}}
+        for row, corrected in zip(
+            known, multipletests([row["p_value"] for row in known], method="holm")[1]
+        ):
+            row["p_holm"] = float(corrected)
+    return {
+        **primary,
+        "contrasts": others,
+        "checks": [{"check": name, "passed": what is None, "what": what} for name, what in checks.items()],
+        "judge": accuracy,
+        "rule": {
+            "better_by": params.better_by,
+            "confidence": params.confidence,
+            "power": params.power,
+            "tweets_min": params.tweets_min,
+        },
+    }
 
-
+# %% ../nbs/08_stats.ipynb #fc854b3e
 def stats_stage(params: StatsParams):
     "Decide on `judgements.jsonl`; writes `stats.json`"
     with open_stage("08_stats", params, reads=["judgements.jsonl", "judge_accuracy.jsonl"]) as stage:
-        judgements, accuracy = read_rows(stage.path("judgements.jsonl")), read_rows(stage.path("judge_accuracy.jsonl"))[0]
+        judgements, accuracy = (
+            read_rows(stage.path("judgements.jsonl")),
+            read_rows(stage.path("judge_accuracy.jsonl"))[0],
+        )
         result = analyse(judgements, accuracy, params)
         stage.write("stats.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
         stage.seeds["permutations"] = params.seed
-        stage.counts = {"tweets": result["n_tweets"], "contrasts": 1 + len(result["contrasts"]), "checks failed": sum(not row["passed"] for row in result["checks"])}
+        stage.counts = {
+            "tweets": result["n_tweets"],
+            "contrasts": 1 + len(result["contrasts"]),
+            "checks failed": sum(not row["passed"] for row in result["checks"]),
+        }
     return shown(stage)
 
-# %% ../nbs/08_stats.ipynb #845d2172
+# %% ../nbs/08_stats.ipynb #32360dd2
 def forest_chart(stats: dict, note: str = "") -> Chart:
     "Every contrast's win rate with its interval, the primary one on top"
     rows = [row for row in [stats, *stats["contrasts"]] if row["estimate"] is not None][::-1]
+
     def plot(axes):
         for place, row in enumerate(rows):
             colour = COLOURS["tuned"] if row["contrast"] == stats["contrast"] else COLOURS["base"]
@@ -154,6 +280,20 @@ def forest_chart(stats: dict, note: str = "") -> Chart:
             axes.plot(row["estimate"], place, "o", color=colour)
         axes.axvline(0.5, color="black", linewidth=0.8)
         axes.axvline(0.5 + stats["rule"]["better_by"], color="black", linewidth=0.8, linestyle=":")
-        axes.set(xlim=(0, 1), yticks=range(len(rows)), yticklabels=[row["contrast"].replace("-", " against ") for row in rows],
-                 xlabel="win rate of the first arm (solid line: even; dotted: worth having)", title=f"{stats['rule']['confidence']:.0%} intervals over tweets")
-    return draw(plot, "; ".join(f"{row['contrast']} {row['estimate']:.2f} ({row['low']:.2f} to {row['high']:.2f})" for row in rows[::-1]), height=0.9 + 0.32 * len(rows), note=note)
+        axes.set(
+            xlim=(0, 1),
+            yticks=range(len(rows)),
+            yticklabels=[row["contrast"].replace("-", " against ") for row in rows],
+            xlabel="win rate of the first arm (solid line: even; dotted: worth having)",
+            title=f"{stats['rule']['confidence']:.0%} intervals over tweets",
+        )
+
+    return draw(
+        plot,
+        "; ".join(
+            f"{row['contrast']} {row['estimate']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            for row in rows[::-1]
+        ),
+        height=0.9 + 0.32 * len(rows),
+        note=note,
+    )

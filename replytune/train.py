@@ -7,7 +7,7 @@ __all__ = ['PROJECTIONS', 'TrainParams', 'encode', 'encode_pairs', 'plan', 'trai
            'build_trainer', 'losses', 'last_checkpoint', 'loss_chart', 'load_tuned', 'train_adapter', 'save_adapter',
            'toy_run', 'train_stage']
 
-# %% ../nbs/06_train.ipynb #7d6e2846
+# %% ../nbs/06_train.ipynb #976db7bb
 import json
 import math
 import shutil
@@ -15,14 +15,42 @@ from pathlib import Path
 
 from pydantic import Field
 
-from .generate import (GenerateParams, arm_counts, build_prompt, compute_dtype, fence, generate_arm, generate_stage, load_model,
-                                load_tokenizer, model_hash, questions_of, sampling_of)
-from .schema import (COLOURS, Chart, Pair, StageError, StageParams, draw, open_stage, progress, quiet_libraries, sample_copy, sample_rows, sha256, shown,
-                              to_lines, write_text)
+from replytune.generate import (
+    GenerateParams,
+    arm_counts,
+    build_prompt,
+    compute_dtype,
+    fence,
+    generate_arm,
+    generate_stage,
+    load_model,
+    load_tokenizer,
+    model_hash,
+    questions_of,
+    sampling_of,
+)
+from replytune.schema import (
+    COLOURS,
+    Chart,
+    Pair,
+    StageError,
+    StageParams,
+    draw,
+    open_stage,
+    progress,
+    quiet_libraries,
+    sample_copy,
+    sample_rows,
+    sha256,
+    shown,
+    to_lines,
+    write_text,
+)
 
-# %% ../nbs/06_train.ipynb #5d4f225b
+# %% ../nbs/06_train.ipynb #b7621253
 class TrainParams(StageParams):
     "Parameters of stage 06; how replies are sampled is taken from stage 05, so that the arms cannot differ in it"
+
     rank: int = Field(16, ge=1)
     alpha: int = Field(16, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -44,20 +72,24 @@ class TrainParams(StageParams):
     improvement_min: float = Field(0.01, ge=0)
     seed: int = 1
 
-# %% ../nbs/06_train.ipynb #fb140c90
+# %% ../nbs/06_train.ipynb #c6d77467
 def encode(tokenizer, tweet: str, reply: str) -> dict[str, list[int]]:
     "Token ids of prompt + reply + end token, and labels that are -100 on the prompt"
     prompt = tokenizer(build_prompt(tokenizer, tweet), add_special_tokens=False)["input_ids"]
-    target = tokenizer(fence(reply.strip()), add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    target = tokenizer(fence(reply.strip()), add_special_tokens=False)["input_ids"] + [
+        tokenizer.eos_token_id
+    ]
     return {"input_ids": prompt + target, "labels": [-100] * len(prompt) + target}
 
 
 def encode_pairs(tokenizer, pairs: list[Pair], max_length: int) -> tuple[list[dict], list[str]]:
     "Encoded pairs, and the reply ids of those too long to be used whole"
     rows = [(pair.reply_id, encode(tokenizer, pair.tweet, pair.reply)) for pair in pairs]
-    return [row for _, row in rows if len(row["input_ids"]) <= max_length], [id for id, row in rows if len(row["input_ids"]) > max_length]
+    return [row for _, row in rows if len(row["input_ids"]) <= max_length], [
+        id for id, row in rows if len(row["input_ids"]) > max_length
+    ]
 
-# %% ../nbs/06_train.ipynb #7d81b34a
+# %% ../nbs/06_train.ipynb #2bd56b75
 def plan(train_pairs: int, params: TrainParams) -> dict:
     "Steps, warm-up and evaluations of a run, and what is wrong with them"
     per_epoch = math.ceil(math.ceil(train_pairs / params.batch_size) / params.accumulation)
@@ -65,11 +97,28 @@ def plan(train_pairs: int, params: TrainParams) -> dict:
     steps = min(steps, params.max_steps) if params.max_steps else steps
     evaluations = steps // params.evaluate_steps
     warnings = []
-    if evaluations == 0: warnings.append(f"no evaluation in {steps} steps: lower evaluate_steps from {params.evaluate_steps}")
-    elif evaluations <= params.patience: warnings.append(f"early stopping cannot fire: {evaluations} evaluations, patience {params.patience}")
-    return {"steps": steps, "steps per epoch": per_epoch, "warm-up steps": math.ceil(steps * params.warmup_share), "evaluations": evaluations, "warnings": warnings}
+    if params.evaluate_steps % params.log_steps:
+        warnings.append(
+            f"evaluate_steps {params.evaluate_steps} is no multiple of log_steps {params.log_steps}: a"
+            " resumed run would log other losses"
+        )
+    if evaluations == 0:
+        warnings.append(
+            f"no evaluation in {steps} steps: lower evaluate_steps from {params.evaluate_steps}"
+        )
+    elif evaluations <= params.patience:
+        warnings.append(
+            f"early stopping cannot fire: {evaluations} evaluations, patience {params.patience}"
+        )
+    return {
+        "steps": steps,
+        "steps per epoch": per_epoch,
+        "warm-up steps": math.ceil(steps * params.warmup_share),
+        "evaluations": evaluations,
+        "warnings": warnings,
+    }
 
-# %% ../nbs/06_train.ipynb #ba38ff3e
+# %% ../nbs/06_train.ipynb #24a64e50
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -77,108 +126,208 @@ def training_arguments(params: TrainParams, folder: Path, steps: int):
     "Our parameters in TRL's words"
     import torch
     from trl import SFTConfig
-    return SFTConfig(
-        output_dir=str(folder), num_train_epochs=params.epochs, max_steps=params.max_steps or -1, learning_rate=params.learning_rate,
-        per_device_train_batch_size=params.batch_size, per_device_eval_batch_size=params.batch_size, gradient_accumulation_steps=params.accumulation,
-        lr_scheduler_type="cosine", warmup_steps=math.ceil(steps * params.warmup_share), weight_decay=params.weight_decay,
-        max_grad_norm=params.gradient_norm_max, optim=params.optimizer, gradient_checkpointing=params.gradient_checkpointing,
-        eval_strategy="steps", eval_steps=params.evaluate_steps, save_strategy="steps", save_steps=params.evaluate_steps,
-        save_total_limit=params.checkpoints_kept, load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
-        logging_steps=params.log_steps, seed=params.seed, data_seed=params.seed, max_length=params.max_length, packing=False, report_to="none",
-        bf16=compute_dtype() == torch.bfloat16, use_cpu=not torch.cuda.is_available(), prediction_loss_only=True, disable_tqdm=True,
-        dataloader_pin_memory=torch.cuda.is_available())
 
-# %% ../nbs/06_train.ipynb #0dff3ae6
+    return SFTConfig(
+        output_dir=str(folder),
+        num_train_epochs=params.epochs,
+        max_steps=params.max_steps or -1,
+        learning_rate=params.learning_rate,
+        per_device_train_batch_size=params.batch_size,
+        per_device_eval_batch_size=params.batch_size,
+        gradient_accumulation_steps=params.accumulation,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(steps * params.warmup_share),
+        weight_decay=params.weight_decay,
+        max_grad_norm=params.gradient_norm_max,
+        optim=params.optimizer,
+        gradient_checkpointing=params.gradient_checkpointing,
+        eval_strategy="steps",
+        eval_steps=params.evaluate_steps,
+        save_strategy="steps",
+        save_steps=params.evaluate_steps,
+        save_total_limit=params.checkpoints_kept,
+        load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_steps=params.log_steps,
+        seed=params.seed,
+        data_seed=params.seed,
+        max_length=params.max_length,
+        packing=False,
+        report_to="none",
+        bf16=compute_dtype() == torch.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        prediction_loss_only=True,
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+# %% ../nbs/06_train.ipynb #c29b430f
 def progress_callback(steps: int):
     "A Trainer callback that shows steps and losses on stderr"
     from transformers import TrainerCallback
 
     class Bar(TrainerCallback):
-        def on_train_begin(self, args, state, control, **_): self.bar = progress(range(steps), "training", total=steps)
-        def on_step_end(self, args, state, control, **_): self.bar.update(state.global_step - self.bar.n)
+        def on_train_begin(self, args, state, control, **_):
+            self.bar = progress(range(steps), "training", total=steps)
+
+        def on_step_end(self, args, state, control, **_):
+            self.bar.update(state.global_step - self.bar.n)
+
         def on_log(self, args, state, control, logs=None, **_):
             losses = {name: f"{logs[name]:.3f}" for name in ("loss", "eval_loss") if name in (logs or {})}
-            if losses and hasattr(self, "bar"): self.bar.set_postfix(losses, refresh=False)
-        def on_train_end(self, args, state, control, **_): self.bar.close()
+            if losses and hasattr(self, "bar"):
+                self.bar.set_postfix(losses, refresh=False)
+
+        def on_train_end(self, args, state, control, **_):
+            self.bar.close()
+
     return Bar()
 
-
-def build_trainer(model, tokenizer, train_rows: list[dict], dev_rows: list[dict], params: TrainParams, folder: Path):
+# %% ../nbs/06_train.ipynb #0b32df93
+def build_trainer(
+    model, tokenizer, train_rows: list[dict], dev_rows: list[dict], params: TrainParams, folder: Path
+):
     "TRL's SFTTrainer with a fresh adapter on `model`"
     quiet_libraries()
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import EarlyStoppingCallback, PrinterCallback
+    from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
     from trl import SFTTrainer
-    adapter = LoraConfig(r=params.rank, lora_alpha=params.alpha, lora_dropout=params.dropout, target_modules=PROJECTIONS, bias="none", task_type="CAUSAL_LM")
+
+    set_seed(params.seed)  # the adapter's first weights are drawn before the trainer seeds itself
+    adapter = LoraConfig(
+        r=params.rank,
+        lora_alpha=params.alpha,
+        lora_dropout=params.dropout,
+        target_modules=PROJECTIONS,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
     steps = plan(len(train_rows), params)["steps"]
-    trainer = SFTTrainer(model=model, args=training_arguments(params, folder, steps), train_dataset=Dataset.from_list(train_rows),
-                         eval_dataset=Dataset.from_list(dev_rows), processing_class=tokenizer, peft_config=adapter,
-                         callbacks=[EarlyStoppingCallback(params.patience, params.improvement_min), progress_callback(steps)])
+    trainer = SFTTrainer(
+        model=model,
+        args=training_arguments(params, folder, steps),
+        train_dataset=Dataset.from_list(train_rows),
+        eval_dataset=Dataset.from_list(dev_rows),
+        processing_class=tokenizer,
+        peft_config=adapter,
+        callbacks=[
+            EarlyStoppingCallback(params.patience, params.improvement_min),
+            progress_callback(steps),
+        ],
+    )
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
     trainer.remove_callback(PrinterCallback)  # the progress bar says it, and the log keeps it
     return trainer
 
-# %% ../nbs/06_train.ipynb #e7874992
+# %% ../nbs/06_train.ipynb #bb7f3fc4
 def losses(history: list[dict]) -> list[dict]:
     "The rows of a Trainer's log that hold a loss: step, and `train` or `dev`"
     rows = [{"step": row["step"], "train": row["loss"]} for row in history if "loss" in row]
-    return sorted(rows + [{"step": row["step"], "dev": row["eval_loss"]} for row in history if "eval_loss" in row], key=lambda row: row["step"])
+    return sorted(
+        rows + [{"step": row["step"], "dev": row["eval_loss"]} for row in history if "eval_loss" in row],
+        key=lambda row: row["step"],
+    )
 
-# %% ../nbs/06_train.ipynb #4658b996
+# %% ../nbs/06_train.ipynb #51bed041
 def last_checkpoint(folder: Path, key: str) -> str | None:
     "The newest whole checkpoint of this very training; foreign ones are cleared away"
-    if not (folder/"key").exists() or (folder/"key").read_text() != key:
+    if not (folder / "key").exists() or (folder / "key").read_text() != key:
         shutil.rmtree(folder, ignore_errors=True)
-        write_text(folder/"key", key)
+        write_text(folder / "key", key)
         return None
-    whole = [path for path in folder.glob("checkpoint-*") if (path/"trainer_state.json").exists() and (path/"rng_state.pth").exists()]
+    whole = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if (path / "trainer_state.json").exists() and (path / "rng_state.pth").exists()
+    ]
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
-# %% ../nbs/06_train.ipynb #edcd3a8c
+# %% ../nbs/06_train.ipynb #423cd664
 def loss_chart(rows: list[dict], best_step: int | None = None, note: str = "") -> Chart:
     "Training and dev loss by step, with the checkpoint that was kept"
+
     def plot(axes):
         for name, colour in (("train", COLOURS["null"]), ("dev", COLOURS["tuned"])):
             points = [(row["step"], row[name]) for row in rows if name in row]
-            axes.plot(*zip(*points), color=colour, marker="o" if name == "dev" else None, label=f"{name} loss")
-        if best_step: axes.axvline(best_step, color=COLOURS["base"], linestyle=":", label="kept checkpoint")
+            axes.plot(
+                *zip(*points), color=colour, marker="o" if name == "dev" else None, label=f"{name} loss"
+            )
+        if best_step:
+            axes.axvline(best_step, color=COLOURS["base"], linestyle=":", label="kept checkpoint")
         axes.set(xlabel="step", ylabel="loss per reply token (nats)", title="Loss on the reply")
         axes.legend(frameon=False)
+
     return draw(plot, f"training and dev loss over {rows[-1]['step']} steps", note=note)
 
-# %% ../nbs/06_train.ipynb #de051030
+# %% ../nbs/06_train.ipynb #bf0f9b3c
 def load_tuned(name: str, quantization: str, adapter: Path):
     "The base model with a saved adapter, as anybody would load it"
     from peft import PeftModel
+
     return PeftModel.from_pretrained(load_model(name, quantization), str(adapter)).eval()
 
-
-def train_adapter(params: TrainParams, sampled: GenerateParams, pairs: list[Pair], folder: Path, adapter: Path) -> tuple[list[dict], dict]:
+# %% ../nbs/06_train.ipynb #8aa17d00
+def train_adapter(
+    params: TrainParams, sampled: GenerateParams, pairs: list[Pair], folder: Path, adapter: Path
+) -> tuple[list[dict], dict]:
     "Train (or go on training) and save the best adapter; returns the loss rows and counts"
     tokenizer = load_tokenizer(sampled.model)
-    train_rows, long_train = encode_pairs(tokenizer, [pair for pair in pairs if pair.split == "train"], params.max_length)
-    dev_rows, long_dev = encode_pairs(tokenizer, [pair for pair in pairs if pair.split == "dev"], params.max_length)
-    if not train_rows or not dev_rows: raise StageError(f"{len(train_rows)} train and {len(dev_rows)} dev pairs fit into max_length {params.max_length}; raise it")
+    train_rows, long_train = encode_pairs(
+        tokenizer, [pair for pair in pairs if pair.split == "train"], params.max_length
+    )
+    dev_rows, long_dev = encode_pairs(
+        tokenizer, [pair for pair in pairs if pair.split == "dev"], params.max_length
+    )
+    if not train_rows or not dev_rows:
+        raise StageError(
+            f"{len(train_rows)} train and {len(dev_rows)} dev pairs fit into max_length"
+            f" {params.max_length}; raise it"
+        )
     steps = plan(len(train_rows), params)
-    if steps["evaluations"] == 0: raise StageError(steps["warnings"][0])
-    key = sha256(json.dumps([params.model_dump(mode="json", exclude={"run"}), model_hash(sampled.model), sampled.quantization, train_rows, dev_rows]))
+    if steps["evaluations"] == 0 or params.evaluate_steps % params.log_steps:
+        raise StageError(steps["warnings"][0])
+    key = sha256(
+        json.dumps(
+            [
+                params.model_dump(mode="json", exclude={"run"}),
+                model_hash(sampled.model),
+                sampled.quantization,
+                train_rows,
+                dev_rows,
+            ]
+        )
+    )
     checkpoint = last_checkpoint(folder, key)
     model = load_model(sampled.model, sampled.quantization)
     trainer = build_trainer(model, tokenizer, train_rows, dev_rows, params, folder)
     trainer.train(resume_from_checkpoint=checkpoint)
     save_adapter(trainer, adapter, sampled.model)
     history = losses(trainer.state.log_history)
-    counts = {"train pairs": len(train_rows), "dev pairs": len(dev_rows), "too long": len(long_train) + len(long_dev), "planned steps": steps["steps"],
-              "steps": trainer.state.global_step, "best step": int(trainer.state.best_model_checkpoint.rsplit("-", 1)[1])}
+    counts = {
+        "train pairs": len(train_rows),
+        "dev pairs": len(dev_rows),
+        "too long": len(long_train) + len(long_dev),
+        "planned steps": steps["steps"],
+        "steps": trainer.state.global_step,
+        "best step": int(trainer.state.best_model_checkpoint.rsplit("-", 1)[1]),
+    }
     return history, counts | {"warnings": steps["warnings"]}
 
-# %% ../nbs/06_train.ipynb #a77cd0a0
+# %% ../nbs/06_train.ipynb #fc91a295
 def save_adapter(trainer, adapter: Path, base: str):
     "Save the adapter, naming its base as the parameters do and leaving out what holds this machine's paths"
     trainer.save_model(str(adapter))
-    (adapter/"training_args.bin").unlink(missing_ok=True)
-    config = json.loads((adapter/"adapter_config.json").read_text(encoding="utf-8"))
-    write_text(adapter/"adapter_config.json", json.dumps(config | {"base_model_name_or_path": base}, indent=2, sort_keys=True))
+    (adapter / "training_args.bin").unlink(missing_ok=True)
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    write_text(
+        adapter / "adapter_config.json",
+        json.dumps(config | {"base_model_name_or_path": base}, indent=2, sort_keys=True),
+    )
 
 
 def toy_run() -> str:
@@ -187,10 +336,11 @@ def toy_run() -> str:
     generate_stage(GenerateParams(run=str(copy.folder), tweets_max=4))
     return str(copy.folder)
 
-
+# %% ../nbs/06_train.ipynb #c3107f4c
 def train_stage(params: TrainParams):
     "Train on `reviewed.jsonl`; writes `adapter/`, `training_log.jsonl` and `generations/tuned.jsonl`"
-    if not params.run: params = params.model_copy(update={"run": toy_run()})
+    if not params.run:
+        params = params.model_copy(update={"run": toy_run()})
     with open_stage("06_train", params, reads=["reviewed.jsonl", "generations/base.jsonl"]) as stage:
         pairs = stage.records("reviewed.jsonl")
         sampled = GenerateParams.read(stage.run.manifest()["05_generate"]["parameters"])
@@ -201,10 +351,16 @@ def train_stage(params: TrainParams):
         stage.write("training_log.jsonl", history)
         stage.note("adapter")
         weights = f"{model_hash(sampled.model)}+{sha256(adapter/'adapter_model.safetensors')[:16]}"
-        tweets = {pair.tweet_id: pair.tweet for pair in questions_of(pairs, sampled.split, sampled.tweets_max)}
-        tuned, tokenizer = load_tuned(sampled.model, sampled.quantization, adapter), load_tokenizer(sampled.model)
+        tweets = {
+            pair.tweet_id: pair.tweet for pair in questions_of(pairs, sampled.split, sampled.tweets_max)
+        }
+        tuned, tokenizer = load_tuned(sampled.model, sampled.quantization, adapter), load_tokenizer(
+            sampled.model
+        )
         partial = stage.path("generations/.tuned.partial.jsonl")
-        rows = generate_arm("tuned", tweets, tuned, tokenizer, weights, sampled.seed, sampling_of(sampled), partial)
+        rows = generate_arm(
+            "tuned", tweets, tuned, tokenizer, weights, sampled.seed, sampling_of(sampled), partial
+        )
         stage.write("generations/tuned.jsonl", rows)
         partial.unlink(missing_ok=True)
         stage.counts |= arm_counts("tuned", rows)

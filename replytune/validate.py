@@ -7,7 +7,7 @@ __all__ = ['SPAM', 'GENERIC', 'WORD', 'STOP_WORDS', 'ValidateParams', 'spam_word
            'english_probability', 'toxicity_scores', 'Measures', 'measure', 'Reject', 'outside', 'decide',
            'reasons_chart', 'validate_stage']
 
-# %% ../nbs/02_validate.ipynb #bf6c6a9c
+# %% ../nbs/02_validate.ipynb #eeec5033
 import re
 from collections import Counter
 from enum import StrEnum
@@ -15,11 +15,24 @@ from functools import cache
 
 from pydantic import Field
 
-from .schema import COLOURS, Chart, Pair, Record, StageError, StageParams, draw, open_stage, progress, sample_rows, shown
+from replytune.schema import (
+    COLOURS,
+    Chart,
+    Pair,
+    Record,
+    StageError,
+    StageParams,
+    draw,
+    open_stage,
+    progress,
+    sample_rows,
+    shown,
+)
 
-# %% ../nbs/02_validate.ipynb #ae1bc222
+# %% ../nbs/02_validate.ipynb #67d92512
 class ValidateParams(StageParams):
     "Parameters of stage 02: the bounds"
+
     tweet_likes_min: int = Field(100, ge=0)
     tweet_likes_max: int = Field(2000, ge=0)
     tweet_retweets_min: int = Field(10, ge=0)
@@ -39,14 +52,21 @@ class ValidateParams(StageParams):
     toxicity_backend: str = Field("profanity-check", pattern="^(profanity-check|detoxify)$")
     toxicity_checkpoint: str = ""
 
-# %% ../nbs/02_validate.ipynb #38da763c
-SPAM = re.compile(r"\b(?:gm|ser|fren|wagmi|ngmi|degen|wen|anon|onchain|airdrop|whitelist|stay locked in|based and)\b", re.I)
-GENERIC = re.compile(r"\b(?:congrats|amazing|love this|so true|thanks for sharing|great post|well said|exactly|this)\b", re.I)
+# %% ../nbs/02_validate.ipynb #9f14e67d
+SPAM = re.compile(
+    r"\b(?:gm|ser|fren|wagmi|ngmi|degen|wen|anon|onchain|airdrop|whitelist|stay locked in|based and)\b",
+    re.I,
+)
+GENERIC = re.compile(
+    r"\b(?:congrats|amazing|love this|so true|thanks for sharing|great post|well said|exactly|this)\b", re.I
+)
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-STOP_WORDS = frozenset("""a about after all also am an and any are as at be because been before but by can could did do does for from get got had has
+STOP_WORDS = frozenset(
+    """a about after all also am an and any are as at be because been before but by can could did do does for from get got had has
 have he her here him his how i if in into is it its just like me more most my no not now of off on one only or other our out over own same she so some
 such than that the their them then there these they this those through to too under until up us very was we were what when where which while who why
-will with would you your yours it's i'm don't that's""".split())
+will with would you your yours it's i'm don't that's""".split()
+)
 
 # %% ../nbs/02_validate.ipynb #d5a1801e
 def spam_words(text: str) -> list[str]:
@@ -64,14 +84,24 @@ def unique_words(text: str) -> int:
     "Different words that are not stop words"
     return len({word.lower() for word in WORD.findall(text)} - STOP_WORDS)
 
-# %% ../nbs/02_validate.ipynb #f07d7e2d
+# %% ../nbs/02_validate.ipynb #8bbbd21e
 def english_probability(text: str) -> float:
     "langdetect's probability that a text is English; 0 for a text with no letters"
     from langdetect import DetectorFactory, LangDetectException, detect_langs
+
     DetectorFactory.seed = 0
-    try: return next((guess.prob for guess in detect_langs(re.sub(r"https?://\S+|@\w+", " ", text)) if guess.lang == "en"), 0.0)
+    try:
+        return next(
+            (
+                guess.prob
+                for guess in detect_langs(re.sub(r"https?://\S+|@\w+", " ", text))
+                if guess.lang == "en"
+            ),
+            0.0,
+        )
     except LangDetectException as error:
-        if "No features" in str(error): return 0.0
+        if "No features" in str(error):
+            return 0.0
         raise
 
 
@@ -80,18 +110,28 @@ def toxicity_scores(texts: list[str], backend: str, checkpoint: str = "") -> lis
     try:
         if backend == "profanity-check":
             from profanity_check import predict_prob
+
             return [float(score) for score in predict_prob(texts)]
         from detoxify import Detoxify
-        model = Detoxify(checkpoint=checkpoint) if checkpoint else Detoxify("original")
-        batches = [texts[start:start + 64] for start in range(0, len(texts), 64)]
-        return [float(score) for batch in progress(batches, "toxicity") for score in model.predict(batch)["toxicity"]]
-    except (ImportError, OSError) as error:
-        raise StageError(f"toxicity backend {backend!r} cannot be loaded ({type(error).__name__}: {error}); install it, give "
-                         "toxicity_checkpoint, or choose toxicity_backend: profanity-check and say so in the report") from None
 
-# %% ../nbs/02_validate.ipynb #fab42dcc
+        model = Detoxify(checkpoint=checkpoint) if checkpoint else Detoxify("original")
+        batches = [texts[start : start + 64] for start in range(0, len(texts), 64)]
+        return [
+            float(score)
+            for batch in progress(batches, "toxicity")
+            for score in model.predict(batch)["toxicity"]
+        ]
+    except (ImportError, OSError) as error:
+        raise StageError(
+            f"toxicity backend {backend!r} cannot be loaded ({type(error).__name__}: {error}); install it,"
+            " give toxicity_checkpoint, or choose toxicity_backend: profanity-check and say so in the"
+            " report"
+        ) from None
+
+# %% ../nbs/02_validate.ipynb #59a9ebfb
 class Measures(Record):
     "What is known of a pair beyond its own fields"
+
     characters: int
     unique_words: int
     generic_share: float
@@ -103,13 +143,22 @@ class Measures(Record):
 def measure(pairs: list[Pair], backend: str = "profanity-check", checkpoint: str = "") -> list[Measures]:
     "Everything the bounds ask for, once per pair, in the order of `pairs`"
     toxicities = toxicity_scores([pair.reply for pair in pairs], backend, checkpoint) if pairs else []
-    return [Measures(characters=len(pair.reply), unique_words=unique_words(pair.reply), generic_share=round(generic_share(pair.reply), 3),
-                     spam_words=spam_words(pair.reply), english=round(english_probability(pair.reply), 3), toxicity=round(toxicity, 3))
-            for pair, toxicity in zip(progress(pairs, "measuring"), toxicities)]
+    return [
+        Measures(
+            characters=len(pair.reply),
+            unique_words=unique_words(pair.reply),
+            generic_share=round(generic_share(pair.reply), 3),
+            spam_words=spam_words(pair.reply),
+            english=round(english_probability(pair.reply), 3),
+            toxicity=round(toxicity, 3),
+        )
+        for pair, toxicity in zip(progress(pairs, "measuring"), toxicities)
+    ]
 
-# %% ../nbs/02_validate.ipynb #3ef334c9
+# %% ../nbs/02_validate.ipynb #7285bcc7
 class Reject(StrEnum):
     "Every reason a pair is turned down, in the order they are told"
+
     tweet_is_retweet = "tweet_is_retweet"
     tweet_is_quote = "tweet_is_quote"
     tweet_language = "tweet_language"
@@ -132,41 +181,60 @@ class Reject(StrEnum):
     language = "language"
     toxic = "toxic"
 
-# %% ../nbs/02_validate.ipynb #fb3feffd
+# %% ../nbs/02_validate.ipynb #3cedc7db
 def outside(name: str, value: int | None, low: int, high: int) -> list[Reject]:
     "No reason, or that a number is unknown or out of its bounds"
-    if value is None: return [Reject[f"{name}_unknown"]]
+    if value is None:
+        return [Reject[f"{name}_unknown"]]
     return [] if low <= value <= high else [Reject[name]]
 
 
 def decide(pair: Pair, measures: Measures, bounds: ValidateParams) -> list[Reject]:
     "Every reason against a pair; an empty list means it may teach"
-    reasons = [Reject.tweet_is_retweet] * pair.tweet_is_retweet + [Reject.tweet_is_quote] * pair.tweet_is_quote
+    reasons = [Reject.tweet_is_retweet] * pair.tweet_is_retweet + [
+        Reject.tweet_is_quote
+    ] * pair.tweet_is_quote
     reasons += [Reject.tweet_language] * (pair.tweet_language not in (None, "en"))
     reasons += outside("tweet_likes", pair.tweet_likes, bounds.tweet_likes_min, bounds.tweet_likes_max)
-    reasons += outside("tweet_retweets", pair.tweet_retweets, bounds.tweet_retweets_min, bounds.tweet_retweets_max)
+    reasons += outside(
+        "tweet_retweets", pair.tweet_retweets, bounds.tweet_retweets_min, bounds.tweet_retweets_max
+    )
     reasons += outside("reply_likes", pair.reply_likes, bounds.reply_likes_min, bounds.reply_likes_max)
     reasons += outside("followers", pair.reply_author_followers, bounds.followers_min, bounds.followers_max)
-    reasons += outside("delay", pair.reply_time_diff_seconds, bounds.delay_min_seconds, bounds.delay_max_seconds)
+    reasons += outside(
+        "delay", pair.reply_time_diff_seconds, bounds.delay_min_seconds, bounds.delay_max_seconds
+    )
     reasons += [Reject.media] * (pair.reply_media > 0) + [Reject.link] * (pair.reply_links > 0)
     reasons += outside("characters", measures.characters, bounds.characters_min, bounds.characters_max)
     reasons += [Reject.unique_words] * (measures.unique_words < bounds.unique_words_min)
     reasons += [Reject.generic] * (measures.generic_share >= bounds.generic_share_max)
-    reasons += [Reject.spam] * bool(measures.spam_words) + [Reject.language] * (measures.english < bounds.language_confidence_min)
+    reasons += [Reject.spam] * bool(measures.spam_words) + [Reject.language] * (
+        measures.english < bounds.language_confidence_min
+    )
     return reasons + [Reject.toxic] * (measures.toxicity >= bounds.toxicity_max)
 
-# %% ../nbs/02_validate.ipynb #e109a674
+# %% ../nbs/02_validate.ipynb #679a5fac
 def reasons_chart(counts: dict[str, int], kept: int, note: str = "") -> Chart:
     "How many pairs each reason turned down; a pair with two reasons counts in both"
     rows = sorted(counts.items(), key=lambda row: row[1])
+
     def plot(axes):
-        bars = axes.barh([name.replace("_", " ") for name, _ in rows] + ["kept"], [count for _, count in rows] + [kept],
-                         color=[COLOURS["null"]] * len(rows) + [COLOURS["human"]])
+        bars = axes.barh(
+            [name.replace("_", " ") for name, _ in rows] + ["kept"],
+            [count for _, count in rows] + [kept],
+            color=[COLOURS["null"]] * len(rows) + [COLOURS["human"]],
+        )
         axes.bar_label(bars, padding=3)
         axes.set(xlabel="pairs", title="Pairs kept, and the reasons of the others")
-    return draw(plot, f"kept {kept}; " + ", ".join(f"{name} {count}" for name, count in rows), height=0.6 + 0.25 * (len(rows) + 1), note=note)
 
-# %% ../nbs/02_validate.ipynb #c3f21fa6
+    return draw(
+        plot,
+        f"kept {kept}; " + ", ".join(f"{name} {count}" for name, count in rows),
+        height=0.6 + 0.25 * (len(rows) + 1),
+        note=note,
+    )
+
+# %% ../nbs/02_validate.ipynb #e1cf399d
 def validate_stage(params: ValidateParams):
     "Split `pairs.jsonl` into `valid.jsonl` and `rejected.jsonl` (with reasons and measures)"
     with open_stage("02_validate", params, reads=["pairs.jsonl"]) as stage:
@@ -174,10 +242,26 @@ def validate_stage(params: ValidateParams):
         measures = measure(pairs, params.toxicity_backend, params.toxicity_checkpoint)
         reasons = [decide(pair, measured, params) for pair, measured in zip(pairs, measures)]
         stage.write("valid.jsonl", [pair for pair, why in zip(pairs, reasons) if not why])
-        stage.write("rejected.jsonl", [{"reasons": [str(reason) for reason in why], "measures": measured.model_dump(), "pair": pair.model_dump(mode="json")}
-                                       for pair, measured, why in zip(pairs, measures, reasons) if why])
-        if all(reasons): raise StageError(f"no pair of {len(pairs)} is within the bounds: {dict(Counter(str(r) for why in reasons for r in why))}")
+        stage.write(
+            "rejected.jsonl",
+            [
+                {
+                    "reasons": [str(reason) for reason in why],
+                    "measures": measured.model_dump(),
+                    "pair": pair.model_dump(mode="json"),
+                }
+                for pair, measured, why in zip(pairs, measures, reasons)
+                if why
+            ],
+        )
+        if all(reasons):
+            raise StageError(
+                f"no pair of {len(pairs)} is within the bounds:"
+                f" {dict(Counter(str(r) for why in reasons for r in why))}"
+            )
         stage.models["toxicity"] = params.toxicity_backend
-        stage.counts = {"pairs": len(pairs), "valid": reasons.count([])} | {str(name): count for name, count in
-                        sorted(Counter(reason for why in reasons for reason in why).items())}
+        stage.counts = {"pairs": len(pairs), "valid": reasons.count([])} | {
+            str(name): count
+            for name, count in sorted(Counter(reason for why in reasons for reason in why).items())
+        }
     return shown(stage)

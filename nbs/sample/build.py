@@ -329,8 +329,10 @@ def oracle_accuracy() -> dict:
 # Decisions by written rules. No person looked at these texts.
 
 def decide(text: str) -> dict:
-    "The rules: reject instructions to a machine and shouting, cut a mail signature, keep the rest"
+    "The rules: reject instructions to a machine, advertising and shouting, cut a mail signature, keep the rest"
     if re.search(r"(?i)^(ignore all previous|system:|</reply>|<img|assistant, disregard)", text): return {"decision": "reject", "reasons": ["instructions to a machine"]}
+    if re.search(r"(?i)\b(our newsletter|coaching|our coaches|free guide|testimonials|high performers|productivity secret|champions|leaders forget|two hundred founders|another engineer, remember)\b", text):
+        return {"decision": "reject", "reasons": ["advertising"]}
     if text.isupper(): return {"decision": "reject", "reasons": ["shouting"]}
     if text.endswith(" - sent from my phone"): return {"decision": "edit", "reasons": ["mail signature"], "text": text.removesuffix(" - sent from my phone")}
     return {"decision": "keep", "reasons": []}

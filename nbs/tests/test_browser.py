@@ -1,0 +1,77 @@
+"""The report in a real browser: nothing overflows, nothing a stranger wrote is executed."""
+import json
+import os
+import shutil
+
+import pytest
+
+from replytune.generate import Generation
+from replytune.report import ReportParams, report_stage
+from replytune.schema import Run, SAMPLE_RUN, read_rows, sample_copy, sha256, to_lines, write_text
+
+PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"></summary></details><svg onload=\"document.title='pwned'\">{{ 7*7 }} \u202eevil\u202c " + "A" * 400
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("REPLYTUNE_REQUIRE_BROWSER"): pytest.fail("no chromium, though this machine must have one: apt-get install chromium")
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        yield browser
+        browser.close()
+
+
+def poisoned_run() -> Run:
+    "The sample run with the payload in a tweet, a reply of every arm, a rejected reply and a parameter, signed again"
+    run = sample_copy("09_report")
+    pairs = read_rows(run / "reviewed.jsonl")
+    victim = read_rows(run / "generations/base.jsonl")[0]["tweet_id"]
+    changed = {"reviewed.jsonl": [pair | {"tweet": PAYLOAD} if pair["tweet_id"] == victim else pair for pair in pairs],
+               "rejected.jsonl": [row | {"pair": row["pair"] | {"reply": PAYLOAD}} for row in read_rows(run / "rejected.jsonl")]}
+    for arm in ("base", "null", "rag", "tuned", "human"):
+        changed[f"generations/{arm}.jsonl"] = [row | {"reply": PAYLOAD} for row in read_rows(run / f"generations/{arm}.jsonl")]
+    sections = run.manifest()
+    for name, rows in changed.items():
+        write_text(run / name, to_lines(rows))
+        for section in sections.values():
+            for part in ("wrote", "read"):
+                if name in section[part]: section[part][name] = sha256(run / name)
+    sections["05_generate"]["models"]["model"] = PAYLOAD
+    write_text(run / "manifest.json", json.dumps(sections))
+    return run
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_report_runs_nothing_and_fits(browser, width):
+    run = poisoned_run()
+    report_stage(ReportParams(run=str(run.folder), title="A report " + PAYLOAD[:40]))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"file://{run/'report.html'}")
+    page.wait_for_timeout(300)
+    assert page.title().startswith("A report <script>") and "pwned" not in page.title().replace("document.title='pwned'", "")
+    assert page.evaluate("document.querySelectorAll('script, img, iframe, object').length") == 0
+    assert page.evaluate("[...document.querySelectorAll('*')].every(node => ![...node.attributes].some(a => a.name.startsWith('on')))")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page overflows sideways"
+    assert "49" not in page.locator("summary").first.inner_text(), "a template was executed"
+    assert page.locator("svg").count() == 4 and all(box["width"] <= width for box in (page.locator("svg").nth(place).bounding_box() for place in range(4)))
+    assert asked == [f"file://{run/'report.html'}"], "the report asks for something outside itself"
+    page.close()
+
+
+def test_sample_report_shows_its_label_everywhere(browser):
+    run = sample_copy("09_report")
+    report_stage(ReportParams(run=str(run.folder)))
+    page = browser.new_page()
+    page.goto(f"file://{run/'report.html'}")
+    for heading in page.locator("h2").all():
+        assert "pipeline check: invented data, 135M model" in heading.evaluate("node => node.nextElementSibling.innerText")
+    first = page.locator("body").inner_text()[:400]
+    assert any(word in first for word in ("GO", "INCONCLUSIVE", "INVALID")), "the verdict comes first"
+    page.close()

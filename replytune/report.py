@@ -106,9 +106,9 @@ def funnel_chart(manifest: dict[str, dict], note: str = "") -> Chart:
         note=note,
     )
 
-# %% ../nbs/09_report.ipynb #e622bb43
+# %% ../nbs/09_report.ipynb #d5e7a002
 STYLE = """
-:root { color-scheme: light; } body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; color: #222; }
+:root { color-scheme: light; } body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; color: #222; overflow-wrap: anywhere; }
 h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } small, .label { color: #8a5a00; }
 .verdict { border-left: 8px solid var(--colour); padding: .6rem 1rem; background: #f7f7f7; } .verdict b { font-size: 2rem; color: var(--colour); }
 table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto; } td, th { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #eee; vertical-align: top; }

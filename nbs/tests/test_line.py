@@ -105,12 +105,12 @@ def test_changed_input_is_refused_by_name(copied, params_file, capsys):
 
 
 def test_missing_and_unfinished_inputs_are_refused(copied, params_file, capsys):
+    copied.save_section("05_generate", None)
+    assert main(["run", "--run", str(copied.folder), "--params", params_file, "--from", "07", "--to", "07", "--no-notebooks"]) == 1
+    assert "did not finish" in (message := capsys.readouterr().err) and "FROM=05" in message
     (copied / "clean.jsonl").unlink()
     assert main(["run", "--run", str(copied.folder), "--params", params_file, "--from", "04", "--to", "04", "--no-notebooks"]) == 1
     assert "clean.jsonl is missing although 03_clean wrote it" in capsys.readouterr().err
-    copied.save_section("05_generate", None)
-    assert main(["run", "--run", str(copied.folder), "--params", params_file, "--from", "07", "--to", "07", "--no-notebooks"]) == 1
-    assert "did not finish" in capsys.readouterr().err
 
 
 def test_changed_parameters_and_reviews_are_noticed(copied, params_file):

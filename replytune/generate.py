@@ -237,7 +237,7 @@ def load_model(name: str, quantization: str = "nf4"):
         keep_trainable_on_cpu(model)
     return model.eval()
 
-# %% ../nbs/05_generate.ipynb #63b55653
+# %% ../nbs/05_generate.ipynb #69a448e4
 def model_hash(name: str) -> str:
     "Sixteen hex digits for a model's weights and tokenizer; a hub model is named by its commit"
     path = Path(find_model(name))
@@ -245,7 +245,11 @@ def model_hash(name: str) -> str:
         from transformers import AutoConfig
 
         return f"{name}@{AutoConfig.from_pretrained(name)._commit_hash}"
-    files = sorted(file for file in path.iterdir() if file.suffix in (".safetensors", ".json", ".jinja"))
+    files = sorted(
+        file
+        for file in path.iterdir()
+        if file.suffix in (".safetensors", ".json", ".jinja") and file.name != "tokenizer_config.json"
+    )  # the one left out records how it was downloaded
     return sha256("".join(f"{file.name}{sha256(file)}" for file in files))[:16]
 
 # %% ../nbs/05_generate.ipynb #abc11977
@@ -435,7 +439,7 @@ def arm_counts(arm: str, rows: list[Generation]) -> dict[str, int]:
         f"{arm} over 280": sum(len(row.reply or "") > 280 for row in rows),
     }
 
-# %% ../nbs/05_generate.ipynb #8f7f7520
+# %% ../nbs/05_generate.ipynb #9795baf6
 def generate_stage(params: GenerateParams):
     "Write `generations/<arm>.jsonl` for base, null, rag and human"
     with open_stage("05_generate", params, reads=["reviewed.jsonl"]) as stage:
@@ -465,10 +469,11 @@ def generate_stage(params: GenerateParams):
                 arm, tweets, model, tokenizer, weights, seed, sampling_of(params), partial, shown_examples
             )
             stage.write(f"generations/{arm}.jsonl", rows)
-            partial.unlink(missing_ok=True)
             stage.seeds[arm] = seed
             stage.counts |= arm_counts(arm, rows)
         stage.write("generations/human.jsonl", human_arm(questions))
         stage.models |= {"model": params.model, "weights": weights, "encoder": params.encoder}
         stage.notes["dtype"] = str(compute_dtype()).removeprefix("torch.")
+    for arm in arms:  # only now: a kill between two arms must not cost the finished one
+        stage.path(f"generations/.{arm}.partial.jsonl").unlink(missing_ok=True)
     return shown(stage)

@@ -6,7 +6,7 @@
 __all__ = ['ARMS', 'JudgeParams', 'Verdict', 'Unscored', 'Judge', 'features', 'nuisance', 'unlike_pairs', 'Ranker', 'score_of',
            'judge_accuracy', 'questions', 'ask', 'question_id', 'append', 'judge_stage']
 
-# %% ../nbs/07_judge.ipynb #ee4591cb
+# %% ../nbs/07_judge.ipynb #fdf6aebe
 import json
 import math
 import os
@@ -21,13 +21,11 @@ from .clean import embed, load_encoder
 from .generate import Generation
 from .review import mend_tail
 from replytune.schema import (
-    COLOURS,
-    Chart,
     Pair,
     Record,
     StageError,
     StageParams,
-    draw,
+    code_version,
     number_or_reason,
     open_stage,
     progress,
@@ -162,7 +160,7 @@ class Ranker:
         )
         return Verdict(winner=winner, probability=round(probability, 4))
 
-# %% ../nbs/07_judge.ipynb #e5e5195b
+# %% ../nbs/07_judge.ipynb #0a55e569
 def score_of(verdict: Verdict | Unscored) -> float | None:
     "1 if the first reply won, ½ for a tie, 0 if the second won, `None` if not scored"
     return (
@@ -174,11 +172,12 @@ def judge_accuracy(judge: Judge, pairs: list[Pair], ratio: float, resamples: int
     "How often the judge names the better-liked of two real replies, over both orders, with a 95 % interval over tweets"
     import numpy
 
-    by_tweet, orders = defaultdict(list), []
+    by_tweet, orders, unscored = defaultdict(list), [], 0
     for better, worse in unlike_pairs(pairs, ratio):
         tweet, good, bad = pairs[better].tweet, pairs[better].reply, pairs[worse].reply
         ahead, behind = score_of(judge.compare(tweet, good, bad)), score_of(judge.compare(tweet, bad, good))
         if ahead is None or behind is None:
+            unscored += 1
             continue
         by_tweet[pairs[better].tweet_id].append((ahead + 1 - behind) / 2)
         orders.append((ahead, behind))
@@ -198,6 +197,7 @@ def judge_accuracy(judge: Judge, pairs: list[Pair], ratio: float, resamples: int
         "high": round(float(high), 4),
         "pairs": int(counts.sum()),
         "tweets": len(groups),
+        "unscored": unscored,
         "orders agree": round(sum(ahead + behind == 1 for ahead, behind in orders) / len(orders), 4),
         "first position preferred": round(sum(sum(order) for order in orders) / (2 * len(orders)), 4),
     }
@@ -265,7 +265,7 @@ def append(file, row: dict):
     file.flush()
     os.fsync(file.fileno())
 
-# %% ../nbs/07_judge.ipynb #9df8e138
+# %% ../nbs/07_judge.ipynb #362d1dc0
 ARMS = ("base", "null", "rag", "human", "tuned")
 
 
@@ -293,12 +293,14 @@ def judge_stage(params: JudgeParams):
         }
         rows, tweets = questions(params.contrasts, arms), {pair.tweet_id: pair.tweet for pair in pairs}
         key = sha256(
-            json.dumps([stage.read, params.model_dump(mode="json", exclude={"run"})], sort_keys=True)
+            json.dumps(
+                [stage.read, params.model_dump(mode="json", exclude={"run"}), code_version("judge")],
+                sort_keys=True,
+            )
         )
         log = stage.path(".judgements.partial.jsonl")
         answers = ask(judge, rows, tweets, arms, log, key)
         stage.write("judgements.jsonl", answers)
-        log.unlink()
         stage.seeds["bootstrap"], stage.models = params.seed, {
             "judge": judge.name,
             "encoder": params.encoder,
@@ -308,4 +310,5 @@ def judge_stage(params: JudgeParams):
             "unscored": sum(row["score_first"] is None for row in answers),
             "tweets": len(arms["base"]),
         }
+    log.unlink()  # the stage is signed
     return shown(stage)

@@ -331,7 +331,7 @@ def report_stage(params: ReportParams):
         stage.counts = {"figures": len(figures), "tweets": stats["n_tweets"]}
     return shown(stage)
 
-# %% ../nbs/09_report.ipynb #84c73154
+# %% ../nbs/09_report.ipynb #5cff8f25
 def run_stage(stage: str, params: StageParams, folder: Path, notebook: bool = True):
     "Execute one stage, as its notebook or (`notebook=False`) as its function alone"
     params = params.model_copy(update={"run": str(folder)})
@@ -354,6 +354,7 @@ def run_stage(stage: str, params: StageParams, folder: Path, notebook: bool = Tr
             parameters=params.model_dump(mode="json"),
             cwd=str(project_root() / "nbs"),
             progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # a loopback kernel need not warn of being one
             stderr_file=sys.stderr,
         )
     except PapermillExecutionError as error:

@@ -7,7 +7,7 @@ __all__ = ['PROJECTIONS', 'TrainParams', 'encode', 'encode_pairs', 'plan', 'trai
            'build_trainer', 'losses', 'last_checkpoint', 'loss_chart', 'load_tuned', 'train_adapter', 'save_adapter',
            'toy_run', 'train_stage']
 
-# %% ../nbs/06_train.ipynb #976db7bb
+# %% ../nbs/06_train.ipynb #57af7c01
 import json
 import math
 import shutil
@@ -35,6 +35,7 @@ from replytune.schema import (
     Pair,
     StageError,
     StageParams,
+    code_version,
     draw,
     open_stage,
     progress,
@@ -43,7 +44,6 @@ from replytune.schema import (
     sample_rows,
     sha256,
     shown,
-    to_lines,
     write_text,
 )
 
@@ -271,7 +271,7 @@ def load_tuned(name: str, quantization: str, adapter: Path):
 
     return PeftModel.from_pretrained(load_model(name, quantization), str(adapter)).eval()
 
-# %% ../nbs/06_train.ipynb #8aa17d00
+# %% ../nbs/06_train.ipynb #5918e64b
 def train_adapter(
     params: TrainParams, sampled: GenerateParams, pairs: list[Pair], folder: Path, adapter: Path
 ) -> tuple[list[dict], dict]:
@@ -295,6 +295,7 @@ def train_adapter(
         json.dumps(
             [
                 params.model_dump(mode="json", exclude={"run"}),
+                code_version("train", "train_adapter"),
                 model_hash(sampled.model),
                 sampled.quantization,
                 train_rows,
@@ -336,7 +337,7 @@ def toy_run() -> str:
     generate_stage(GenerateParams(run=str(copy.folder), tweets_max=4))
     return str(copy.folder)
 
-# %% ../nbs/06_train.ipynb #c3107f4c
+# %% ../nbs/06_train.ipynb #15e4f990
 def train_stage(params: TrainParams):
     "Train on `reviewed.jsonl`; writes `adapter/`, `training_log.jsonl` and `generations/tuned.jsonl`"
     if not params.run:
@@ -362,8 +363,8 @@ def train_stage(params: TrainParams):
             "tuned", tweets, tuned, tokenizer, weights, sampled.seed, sampling_of(sampled), partial
         )
         stage.write("generations/tuned.jsonl", rows)
-        partial.unlink(missing_ok=True)
         stage.counts |= arm_counts("tuned", rows)
         stage.seeds |= {"training": params.seed, "tuned": sampled.seed}
         stage.models |= {"model": sampled.model, "weights": weights}
+    partial.unlink(missing_ok=True)  # the stage is signed
     return shown(stage)

@@ -1,4 +1,5 @@
 """Print README.md as `nbs/index.ipynb` makes it: its words and stored outputs, without hidden cells and code that is not to be echoed."""
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def readme() -> str:
         parts.append(cell)
     notebook.cells = parts
     body, _ = MarkdownExporter().from_notebook_node(notebook)
-    lines = body.replace("```python\n\n```\n", "").splitlines()
+    lines = re.sub(r"```\w*\n\s*```\n", "", body).splitlines()
     text = "\n".join(line.rstrip() for line in lines).strip() + "\n"
     while "\n\n\n" in text: text = text.replace("\n\n\n", "\n\n")
     return text

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from replytune.report import EXIT_CODES, main, run_line
-from replytune.schema import ParameterError, Run, STAGES, StageError, project_root, read_params, read_rows, sha256, why_run
+from replytune.schema import ParameterError, Run, SECRETS, STAGES, StageError, project_root, read_params, read_rows, sha256, why_run
 
 ROOT = project_root()
 TOY = {"common": {"seed": 17}, "01_collect": {"dumps": ["nbs/sample/raw.json"]}, "03_clean": {"test_share": 0.3, "dev_share": 0.15},
@@ -28,11 +28,20 @@ def params_file(tmp_path_factory) -> str:
     return str(path)
 
 
+SECRET = "sk-a-secret-that-must-not-be-written-7f3a"
+
+
 @pytest.fixture(scope="module")
 def line(tmp_path_factory, params_file) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "toy"
-    assert run_line(str(folder), params_file) == len(STAGES)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in SECRETS: patch.setenv(name, SECRET)
+        assert run_line(str(folder), params_file) == len(STAGES)
     return Run(folder)
+
+
+def test_no_secret_reaches_a_file(line):
+    assert not [path for path in line.folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
 def test_every_file_and_section_is_there(line):

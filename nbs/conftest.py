@@ -96,6 +96,7 @@ class NotebookFile(pytest.File):
 
     def teardown(self):
         os.chdir(self.cwd)
+        os.environ.pop("IN_TEST", None)  # with it, nbdev's own commands do nothing and say they did
         if self.config.getoption("--write-outputs") and not self.broken: self.write()
 
     def write(self):

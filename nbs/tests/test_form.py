@@ -78,7 +78,9 @@ def test_no_merge_markers():
     marker = re.compile(r"^\s*\"?(<{7} |>{7} |={7}$)", flags=re.M)
     files = [path for path in [*ROOT.glob("*"), *(ROOT / "nbs").rglob("*"), *(ROOT / "replytune").glob("*.py"), *(ROOT / ".ci").glob("*")]
              if path.is_file() and path.suffix in {".py", ".ipynb", ".md", ".ini", ".yml", ".yaml", ".jsonl", ".json", ""}]
-    marked = [str(path) for path in files if marker.search(path.read_text(encoding="utf-8", errors="ignore"))]
+    text_of = lambda path: path.read_text(encoding="utf-8", errors="ignore")
+    inside = lambda path: "\n".join(cell["source"] for cell in cells(path)) if path.suffix == ".ipynb" else ""
+    marked = [str(path) for path in files if marker.search(text_of(path)) or marker.search(inside(path))]
     assert not marked
 
 

@@ -12,6 +12,7 @@ with normal noise of standard deviation 0.45, rounded and held between 5 and 500
 the text; delay, followers and noise cannot. `oracle_accuracy` says how often the text terms alone name the better-liked
 of two ordinary replies to the same tweet.
 """
+import hashlib
 import json
 import math
 import random
@@ -66,6 +67,9 @@ def as_date(moment: datetime, form: str) -> str:
     "One of the three forms met in practice: the platform's own, ISO, or nothing"
     if form == "empty": return ""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z") if form == "iso" else moment.strftime("%a %b %d %H:%M:%S +0000 %Y")
+
+
+ADVERTS = ("Upgrade your desk for less. Free shipping until Sunday.", "Payroll in four clicks. Ask for a demonstration.")
 
 
 class Builder:
@@ -124,7 +128,7 @@ class Builder:
 
 def hash_of(text: str) -> int:
     "A small stable number for a name"
-    return int.from_bytes(text.encode()[:6], "big") % 80_000_000
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) % 900_000_000
 
 
 def escape(text: str) -> str:
@@ -274,9 +278,20 @@ def build() -> Builder:
                 if unknown: row["author"]["followers"] = None
             else: good.append((tweet, maker.reply(tweet, text, "ordinary")))
     plant_others(maker, tweets, good)
-    for row in maker.items: row.pop("_moment", None)
     chance.shuffle(maker.items)
+    plant_rows_that_are_no_pairs(maker, tweets)
+    for row in maker.items: row.pop("_moment", None)
     return maker
+
+
+def plant_rows_that_are_no_pairs(maker: Builder, tweets: list[dict]):
+    "Adverts, and a reply that is a picture; then every tweet's count of replies"
+    for number, text in enumerate(ADVERTS):
+        advert = maker.item(text, f"ad_account_{number}", tweets[number]["_moment"], 40, followers=90_000, form="platform")
+        advert["card"] = {"name": "unified_card", "url": "card://1", "binding_values": []}
+    picture = maker.item("https://t.co/pictureonly", "quiet_otter", tweets[6]["_moment"] + timedelta(hours=2), 12, parent=tweets[6], conversation=tweets[6]["id"], followers=900, form="platform")
+    picture["media"] = ["https://pbs.twimg.com/media/none.jpg"]
+    for tweet in tweets: tweet["replyCount"] = sum(row.get("conversationId") == tweet["id"] and row["id"] != tweet["id"] for row in maker.items)
 
 
 def plant_others(maker: Builder, tweets: list[dict], good: list[tuple]):

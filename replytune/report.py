@@ -8,7 +8,7 @@ __all__ = ['STYLE', 'PAGE', 'COLOUR_OF', 'REPORT_READS', 'EXIT_CODES', 'ReportPa
            'render', 'report_stage', 'run_stage', 'run_line', 'show_provenance', 'show_verdict', 'promote', 'parser',
            'main']
 
-# %% ../nbs/09_report.ipynb #0df939ac
+# %% ../nbs/09_report.ipynb #e7d0db3f
 import argparse
 import fcntl
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from .collect import rebuild_checkpoint
 from .generate import Generation
 from replytune.schema import (
     COLOURS,
@@ -461,7 +462,7 @@ def promote(folder: str, target: str) -> int:
     write_text(goal / "manifest.json", (run / "manifest.json").read_text(encoding="utf-8"))
     return 0
 
-# %% ../nbs/09_report.ipynb #d2354a21
+# %% ../nbs/09_report.ipynb #f2841eac
 def parser() -> argparse.ArgumentParser:
     "The command line"
     top = argparse.ArgumentParser(
@@ -484,13 +485,14 @@ def parser() -> argparse.ArgumentParser:
     for name, what in (
         ("provenance", "what each file is and whether it is untouched"),
         ("verdict", "print the decision; exit code 0 GO, 10 NO-GO, 20 INCONCLUSIVE, 30 INVALID"),
+        ("rebuild", "make a purchase's damaged checkpoint anew from its ledger; buys nothing"),
     ):
         commands.add_parser(name, help=what).add_argument("run")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
 
-# %% ../nbs/09_report.ipynb #aa8bc750
+# %% ../nbs/09_report.ipynb #fb5d6070
 def main(arguments: list[str] | None = None) -> int:
     "The console command; errors are one message and exit code 1"
     given = parser().parse_args(arguments)
@@ -500,6 +502,10 @@ def main(arguments: list[str] | None = None) -> int:
             return show_provenance(given.run)
         if given.command == "verdict":
             return show_verdict(given.run)
+        if given.command == "rebuild":
+            batches = rebuild_checkpoint(Run(given.run) / "purchase")
+            print(f"{batches} batches are known again; `replytune run` goes on with them")
+            return 0
         if given.command == "promote":
             return promote(given.run, given.target)
         run_line(given.run, given.params, given.first, given.last, given.force, not given.no_notebooks)

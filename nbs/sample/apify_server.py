@@ -9,15 +9,20 @@ apify-client 3.4 source.
 """
 import gzip
 import hashlib
+import io
 import json
+import os
 import random
 import re
 import socket
+import sys
 import threading
 import time
+from contextlib import contextmanager, redirect_stderr
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import parse_qs, unquote, urlparse
 
 RAW = Path(__file__).parent / "raw.json"
@@ -64,8 +69,7 @@ class ApifyServer:
         self.runs, self.requests, self.shown_faults = {}, [], []
 
     def __enter__(self):
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"server_state": self}))
-        self.http.daemon_threads = True
+        self.http = QuietServer(("127.0.0.1", 0), type("Handler", (Handler,), {"server_state": self}))
         self.url = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
@@ -149,6 +153,14 @@ class ApifyServer:
             return fault
 
 
+class QuietServer(ThreadingHTTPServer):
+    "A buyer that is killed in the middle of a request is what this server is for"
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError): super().handle_error(request, client_address)
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version, wbufsize, disable_nagle_algorithm = "HTTP/1.1", 1 << 16, True  # an answer is one packet
     server_state: ApifyServer
@@ -229,6 +241,13 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         try: self.connection.shutdown(socket.SHUT_RDWR)
         except OSError: self.close_connection = True
+
+
+@contextmanager
+def rehearsal(**faults):
+    "A server at work and the environment pointing at it, without progress bars; afterwards the environment is what it was"
+    with ApifyServer(**faults) as server, patch.dict(os.environ, APIFY_API_BASE_URL=server.url, APIFY_API_TOKEN=TOKEN), redirect_stderr(io.StringIO()):
+        yield server
 
 
 if __name__ == "__main__":

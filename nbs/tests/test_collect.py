@@ -1,5 +1,7 @@
 """Reading items: nothing crashes it, nothing is lost, and real dumps agree with what is known of them."""
+import csv
 import gzip
+import io
 import json
 import os
 from pathlib import Path
@@ -7,11 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.collect import CollectParams, Post, Skipped, Why, collect_stage, import_dump, normalize, pair_up
-from replytune.schema import Run, StageError, resolve
+from replytune.collect import NAMES as DIALECTS, CollectParams, Post, Skipped, Why, collect_stage, import_dump, normalize, pair_up, read_items, unflatten
+from replytune.schema import Run, StageError, resolve, to_lines
+
+from shapes import ID, PARENT, ROOT, SHAPES
 
 SAMPLE = json.loads(resolve("nbs/sample/raw.json").read_text(encoding="utf-8"))
-NAMES = sorted({name for row in SAMPLE for name in row} | {"id_str", "full_text", "rawContent", "user", "created_at", "favorite_count", "replying_to_tweet", "quoted_tweet"})
+NAMES = sorted({name for row in [*SAMPLE, *SHAPES.values()] for name in row} | {name.partition(".")[0] for names in DIALECTS.values() for name in names.split()})
 values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
                       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), inner, max_size=4), max_leaves=12)
 
@@ -22,12 +26,152 @@ def test_any_json_value_is_a_post_or_skipped(value):
     assert isinstance(normalize(value), (Post, Skipped))
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(SAMPLE), st.dictionaries(st.sampled_from(NAMES), values, max_size=4))
-def test_mutated_real_shapes_keep_their_id(item, changes):
-    outcome = normalize(item | changes)
+def mutated(item, draw):
+    "The item with some values, at any depth, replaced, removed or moved to another dialect's name"
+    copy = json.loads(json.dumps(item))
+    for _ in range(draw(st.integers(1, 5))):
+        place = copy
+        while isinstance(place, dict) and place:
+            name = draw(st.sampled_from(sorted(place)))
+            if isinstance(place[name], dict) and place[name] and draw(st.booleans()):
+                place = place[name]
+                continue
+            match draw(st.integers(0, 3)):
+                case 0: place[name] = draw(values)
+                case 1: del place[name]
+                case 2: place[name] = draw(st.sampled_from([None, "", {}, [], 0, False, "1.99E+18", "0", -1, 1e300, "\ud83d", "9" * 40]))
+                case 3: place[draw(st.sampled_from(NAMES))] = place.pop(name)
+            break
+    return copy
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.data(), st.sampled_from(sorted(SHAPES)))
+def test_mutated_items_of_every_dialect_are_understood_or_refused(data, shape):
+    item = mutated(SHAPES[shape], data.draw)
+    outcome = normalize(item)
     assert isinstance(outcome, (Post, Skipped))
-    if isinstance(outcome, Post): assert outcome.id.isdigit()
+    to_lines([outcome]).encode()  # whatever came out can be written
+    if isinstance(outcome, Post):
+        assert outcome.id.isdigit() and (outcome.likes is None or outcome.likes >= 0)
+        pair_up([outcome, outcome])
+    elif item.get("id_str", item.get("id")) == ID and outcome.why not in (Why.damaged_id,): assert outcome.id == ID
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_dialect_says_the_same(shape):
+    post = normalize(SHAPES[shape])
+    assert (post.id, post.parent_id, post.conversation_id, post.author, post.author_id, post.likes, post.retweets) == (ID, PARENT, ROOT, "lin_builds", "12", 19, 0)
+    assert post.text == "Rehearse the runbook & then delete half of it. It worked for us three times, honestly."
+    assert post.created_at.isoformat() == "2025-11-21T20:20:00+00:00" and not (post.is_retweet or post.is_quote or post.is_advert)
+    assert post.author_followers == (None if shape == "flat 2023" else 1234) and post.media == (1 if shape == "lite" else 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_unknown_is_none_and_never_zero(shape):
+    counts = ("likeCount", "favorite_count", "retweetCount", "retweet_count", "replyCount", "reply_count", "followers", "followers_count", "followersCount", "createdAt", "created_at", "date", "lang")
+    strip = lambda value: {name: strip(part) for name, part in value.items() if name not in counts} if isinstance(value, dict) else value
+    post = normalize(strip(SHAPES[shape]))
+    assert post.likes is post.retweets is post.replies is post.author_followers is post.language is None
+    assert post.created_at.year == 2025  # from the id
+
+
+@pytest.mark.parametrize("changes, field", [({"isRetweet": True}, "is_retweet"), ({"retweeted_status": {"id": 1}}, "is_retweet"), ({"text": "RT @bo: look", "fullText": ""}, "is_retweet"), ({"isRetweet": "true"}, "is_retweet"),
+                                            ({"isQuote": True}, "is_quote"), ({"quoted_status": {"id": 1}}, "is_quote"), ({"quote": {"id": "1"}}, "is_quote"), ({"isPromoted": True}, "is_advert"),
+                                            ({"card": {"name": "unified_card"}}, "is_advert"), ({"source": "Twitter for Advertisers"}, "is_advert")])
+def test_flags(changes, field):
+    assert getattr(normalize(SHAPES["apidojo"] | changes), field) is True
+    assert getattr(normalize(SHAPES["apidojo"]), field) is False
+
+
+def flat(value, path="") -> dict:
+    "An item as the columns of the console's CSV"
+    if isinstance(value, dict): return {name: cell for key, part in value.items() for name, cell in flat(part, f"{path}/{key}" if path else key).items()}
+    if isinstance(value, list): return {name: cell for key, part in enumerate(value) for name, cell in flat(part, f"{path}/{key}").items()}
+    return {path: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)}
+
+
+def as_csv(rows, delimiter=",") -> bytes:
+    rows = [flat(row) for row in rows]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    file = io.StringIO()
+    csv.writer(file, delimiter=delimiter).writerows([names, *([row.get(name, "") for name in names] for row in rows)])
+    return file.getvalue().encode()
+
+
+@pytest.mark.parametrize("write", [as_csv, lambda rows: as_csv(rows, ";"), lambda rows: gzip.compress(as_csv(rows)), lambda rows: b"\xef\xbb\xbf" + as_csv(rows)], ids=["comma", "semicolon", "gzip", "with byte order mark"])
+def test_the_consoles_csv_gives_the_posts_of_the_json(tmp_path, write):
+    (tmp_path / "dump.csv").write_bytes(write(SAMPLE))
+    (posts, skipped), (wanted, refused) = import_dump(tmp_path / "dump.csv"), import_dump(resolve("nbs/sample/raw.json"))
+    assert posts == wanted and sorted(row.why for row in skipped) == sorted(row.why for row in refused)
+
+
+def test_a_csv_that_went_through_a_spreadsheet_is_refused_with_advice(tmp_path):
+    rows = [row | {"id": row["id"][:15] + "0000", "url": ""} for row in SAMPLE if row.get("url")][:5]
+    (tmp_path / "dump.csv").write_bytes(as_csv(rows))
+    posts, skipped = import_dump(tmp_path / "dump.csv")
+    assert not posts and {row.why for row in skipped} == {Why.damaged_id} and "export again" in skipped[0].detail and skipped[0].id == rows[0]["id"]
+
+
+DAMAGE = {"a lost quote": lambda text, place: text[:place].rpartition('"')[0] + text[place:], "bytes that are not text": lambda text, place: text[:place] + "\udcff\udcfe" + text[place:],
+          "a hole": lambda text, place: text[:place] + text[place + 700 :], "control characters": lambda text, place: text[:place] + "\x01\x02" + text[place:]}
+
+
+@pytest.mark.parametrize("layout", [dict(), dict(indent=1), "lines"], ids=["compact", "indented", "lines"])
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.77])
+def test_items_before_and_after_damage_are_found(tmp_path, layout, damage, place):
+    rows = [SHAPES["apidojo"] | {"id": str(int(ID) + number), "quoted_tweet": SHAPES["apidojo"]} for number in range(40)]  # a quoted tweet looks like an item
+    text = "\n".join(map(json.dumps, rows)) if layout == "lines" else json.dumps(rows, **layout)
+    spoiled = DAMAGE[damage](text, int(len(text) * place))
+    (tmp_path / "dump.json").write_bytes(spoiled.encode("utf-8", "surrogateescape"))
+    found = list(read_items(tmp_path / "dump.json"))
+    whole, broken = [item for item in found if isinstance(item, dict)], [item for item in found if isinstance(item, Skipped)]
+    assert all(item["id"] != ID or item == rows[0] for item in whole) and len(whole) >= 37 and len({item["id"] for item in whole}) == len(whole)
+    assert 1 <= len(broken) <= 3 and all(row.why == Why.damaged_file and "line" in row.detail for row in broken)
+    posts, skipped = import_dump(tmp_path / "dump.json")
+    assert len(posts) + len(skipped) == len(found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([b"", b"[", b"{", b'[{"id": "12", "text": "a"}', b"id,text\n1,a\n"]))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, garbage, start):
+    path = tmp_path_factory.mktemp("any") / "dump"
+    path.write_bytes(start + garbage)
+    try: posts, skipped = import_dump(path)
+    except StageError: return
+    to_lines([*posts, *skipped]).encode()
+
+
+def test_gzip_that_breaks_off_or_is_appended(tmp_path):
+    text = resolve("nbs/sample/raw.json").read_bytes()
+    (tmp_path / "half.gz").write_bytes(gzip.compress(text)[:-3000])
+    posts, skipped = import_dump(tmp_path / "half.gz")
+    assert len(posts) > 400 and [row.why for row in skipped].count(Why.damaged_file) == 1
+    (tmp_path / "spoiled.gz").write_bytes((packed := gzip.compress(text))[: len(packed) // 2] + b"\x00" * 50 + packed[len(packed) // 2 + 50 :])
+    posts, skipped = import_dump(tmp_path / "spoiled.gz")
+    assert len(posts) > 200 and Why.damaged_file in {row.why for row in skipped}
+    (tmp_path / "two.gz").write_bytes(gzip.compress(text) + gzip.compress(text))
+    assert len(import_dump(tmp_path / "two.gz")[0]) == 2 * len(import_dump(resolve("nbs/sample/raw.json"))[0])
+
+
+def reply(id: int, parent: str | None, author="bo", author_id="2", conversation="100", text="words", **more) -> Post:
+    return Post(id=str(id), text=text, author=author, author_id=author_id, parent_id=parent, conversation_id=conversation, **more)
+
+
+def test_every_row_that_is_no_pair_is_counted_apart():
+    tweet = reply(100, None, "ada", "1")
+    rows = {"pair": reply(101, "100"), "duplicate": reply(101, "100"), "nested": reply(102, "101", "cy", "3"), "self_reply": reply(103, "100", "renamed", "1"), "orphan": reply(104, "999", conversation="999"),
+            "wrong_conversation": reply(105, "100", conversation="777"), "advert": reply(106, None, "shop", "9", is_advert=True), "no_text": reply(107, "100", text=""), "root": tweet}
+    pairs, skipped = pair_up(list(rows.values()))
+    assert [pair.reply_id for pair in pairs] == ["101"] and sorted(row.why for row in skipped) == sorted(name for name in rows if name != "pair")
+    assert pair_up([tweet, reply(101, "100", author="ADA", author_id=None)])[1][-1].why == Why.self_reply
+
+
+def test_of_two_rows_of_a_post_the_one_that_tells_more_is_kept():
+    tweet, poor, rich = reply(100, None, "ada", "1"), reply(101, "100"), reply(101, "100", likes=7)
+    for rows in ([tweet, poor, rich], [tweet, rich, poor]):
+        assert pair_up(rows)[0][0].reply_likes == 7
 
 
 @pytest.mark.parametrize("write", [lambda rows: json.dumps(rows).encode(), lambda rows: "\n".join(map(json.dumps, rows)).encode(), lambda rows: gzip.compress(json.dumps(rows).encode()),
@@ -50,9 +194,10 @@ def test_a_cut_file_gives_every_whole_item_and_says_where(tmp_path, place):
 
 def test_not_a_dump_is_an_error_with_advice(tmp_path):
     (tmp_path / "picture.json").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(StageError, match="not UTF-8"): import_dump(tmp_path / "picture.json")
-    (tmp_path / "half.gz").write_bytes(gzip.compress(b"[1, 2]")[:-4])
-    with pytest.raises(StageError, match="gzip but damaged"): import_dump(tmp_path / "half.gz")
+    (tmp_path / "picture.json").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
+    with pytest.raises(StageError, match="is not text"): import_dump(tmp_path / "picture.json")
+    (tmp_path / "words.json").write_text("not a dump at all")
+    with pytest.raises(StageError, match="no pair"): collect_stage(CollectParams(run=str(tmp_path), dumps=[str(tmp_path / "words.json")]))
 
 
 @pytest.fixture
@@ -73,5 +218,12 @@ def test_real_search_dump_agrees_with_what_is_known(dumps):
     path = next((path for path in dumps if path.name.startswith("kaitoeasyapi")), None)
     if path is None: pytest.skip("no kaitoeasyapi dump among the real ones")
     posts, skipped = import_dump(path)
-    assert (len(posts) + len(skipped), len({post.id for post in posts})) == (214, 185)
-    assert len({post.id for post in posts if post.parent_id}) + len({post.id for post in posts if not post.parent_id}) == 185
+    assert (len(posts) + len(skipped), len({post.id for post in posts}), sum(post.parent_id is not None for post in posts), sum(post.is_quote for post in posts)) == (214, 185, 103, 14)
+
+
+def test_real_twscrape_response_agrees_with_what_is_known(dumps):
+    path = next((path for path in dumps if path.name.startswith("twscrape")), None)
+    if path is None: pytest.skip("no twscrape response among the real ones")
+    posts, skipped = import_dump(path)
+    root = next(post.id for post in posts if post.parent_id is None)
+    assert (len(posts), len(skipped), sum(post.parent_id is not None for post in posts), sum(post.parent_id == root for post in posts)) == (37, 0, 36, 34)

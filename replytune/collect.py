@@ -7,17 +7,18 @@ __all__ = ['NAMES', 'FIRST_DATED_ID', 'FIRST_POST', 'TOPICS', 'SPAM', 'ANY', 'AC
            'PATIENCE', 'LOOKS', 'PAGE', 'POLL_SECONDS', 'SLACK', 'COMPLAINT', 'RESURRECTIONS', 'PROBE_TWEETS',
            'SOURCES', 'CollectParams', 'Post', 'Why', 'Skipped', 'paths', 'values', 'first', 'count_of', 'flag_of',
            'date_from_id', 'date_of', 'whole', 'readable', 'id_of', 'media_count', 'link_count', 'is_advert',
-           'normalize', 'unpack', 'read_text', 'decode_at', 'next_item', 'iterate_json', 'unflatten', 'iterate_csv',
-           'without_telemetry', 'unwrap', 'read_items', 'import_dump', 'told', 'distinct', 'same_person', 'pair_up',
-           'why_not_a_pair', 'make_pair', 'outcome_chart', 'months', 'search_term', 'reply_term', 'Actor', 'actor_of',
-           'price_of_pairs', 'price_chart', 'Step', 'plan_code', 'searches', 'make_plan', 'show_plan', 'Batch',
-           'Delivery', 'Entry', 'append_lines', 'whole_lines', 'rebuild_advice', 'folded', 'Purchase',
-           'rebuild_checkpoint', 'redact', 'purchase_log', 'BudgetReached', 'Refused', 'Source', 'ApifySource',
-           'faults', 'hopeless', 'patiently', 'start_run', 'find_run', 'input_of', 'note_run', 'look_at',
-           'complete_run', 'download_rows', 'read_page', 'refusal_in', 'settle_run', 'revive_run', 'reopen_batch',
-           'TwscrapeSource', 'private_folder', 'twscrape_api', 'Stock', 'liked_pairs', 'worth_asking', 'Probe',
-           'verdict_on', 'make_probe', 'Buyer', 'check_operators', 'buy_everything', 'reconcile', 'only_buyer',
-           'check_purchase', 'buy', 'funnel_of', 'funnel_chart', 'imported', 'collect_stage']
+           'normalize', 'unpack', 'read_text', 'decode_at', 'next_item', 'iterate_json', 'unflatten', 'is_table',
+           'iterate_csv', 'without_telemetry', 'unwrap', 'read_items', 'import_dump', 'told', 'distinct', 'same_person',
+           'pair_up', 'why_not_a_pair', 'make_pair', 'outcome_chart', 'months', 'search_term', 'reply_term', 'Actor',
+           'actor_of', 'price_of_pairs', 'price_chart', 'Step', 'plan_code', 'searches', 'make_plan',
+           'rehearsal_address', 'show_plan', 'Batch', 'Delivery', 'Entry', 'append_lines', 'whole_lines',
+           'rebuild_advice', 'folded', 'Purchase', 'rebuild_checkpoint', 'redact', 'purchase_log', 'BudgetReached',
+           'Refused', 'Gone', 'Source', 'ApifySource', 'faults', 'hopeless', 'patiently', 'start_run', 'find_run',
+           'input_of', 'note_run', 'look_at', 'complete_run', 'download_rows', 'read_page', 'refusal_in', 'settle_run',
+           'revive_run', 'reopen_batch', 'TwscrapeSource', 'private_folder', 'twscrape_api', 'Stock', 'liked_pairs',
+           'worth_asking', 'Probe', 'verdict_on', 'make_probe', 'Buyer', 'check_operators', 'buy_everything',
+           'reconcile', 'only_buyer', 'check_purchase', 'check_address', 'buy', 'funnel_of', 'funnel_chart', 'imported',
+           'collect_stage']
 
 # %% ../nbs/01_collect.ipynb #83b1f5e3
 import csv
@@ -473,7 +474,7 @@ def iterate_json(text: str) -> Iterator:
             shape = shape or (set(item) if isinstance(item, dict) else set())
             yield item
 
-# %% ../nbs/01_collect.ipynb #972dbb59
+# %% ../nbs/01_collect.ipynb #2f76feba
 def unflatten(row: dict[str, str]) -> dict:
     "`{'author/userName': 'bo', 'media/0': 'x'}` as `{'author': {'userName': 'bo'}, 'media': ['x']}`; empty cells are absent"
     nested: dict = {}
@@ -494,6 +495,12 @@ def _without_empty(value):
     return list(kept.values()) if kept and all(name.isdecimal() for name in kept) else kept
 
 
+def is_table(text: str) -> bool:
+    "Does the first line name a column of ids?"
+    names = re.split(r"[,;\t]", text.lstrip().partition("\n")[0])
+    return bool({name.strip(' "\r') for name in names} & set(NAMES["id"].split()))
+
+
 def iterate_csv(text: str) -> Iterator:
     "Each row of a table with a header, as the item it was; a damaged row is a `Skipped`"
     header = text.partition("\n")[0]
@@ -512,7 +519,7 @@ def iterate_csv(text: str) -> Iterator:
     except csv.Error as error:
         yield Skipped(why=Why.damaged_file, detail=f"line {reader.line_num}: {error}; the rest is not read")
 
-# %% ../nbs/01_collect.ipynb #99a5df01
+# %% ../nbs/01_collect.ipynb #35dfc3d2
 def without_telemetry():
     "Import `twscrape` with its usage telemetry off; `ImportError` where the extra is not installed"
     os.environ["TWS_TELEMETRY"] = "0"
@@ -543,7 +550,9 @@ def read_items(path) -> Iterator:
     "Every item of a collector's file; where it is damaged, a `Skipped` in its place"
     text, trouble = read_text(path)
     start, last = text.lstrip()[:1], None
-    for value in iterate_json(text) if start in ("{", "[", "") else iterate_csv(text):
+    for value in (
+        iterate_csv(text) if start not in ("{", "[", "") and is_table(text) else iterate_json(text)
+    ):
         for last in [value] if isinstance(value, Skipped) else unwrap(value):
             yield last
     if trouble and not (isinstance(last, Skipped) and last.why == Why.damaged_file):
@@ -843,7 +852,12 @@ def make_plan(params: CollectParams) -> list[Step]:
         step("siblings", few, per_run, each, few * each / 2),
     ]
 
-# %% ../nbs/01_collect.ipynb #72d10e3e
+# %% ../nbs/01_collect.ipynb #2fc1fcaa
+def rehearsal_address() -> str:
+    "Where a rehearsal's server listens, by `APIFY_API_BASE_URL`; empty: the real Apify"
+    return os.environ.get("APIFY_API_BASE_URL", "").rstrip("/").removesuffix("/v2")
+
+
 def show_plan(params: CollectParams) -> str:
     "The plan as text: steps, prices, the cap, and the code that says yes"
     steps, code = make_plan(params), plan_code(params)
@@ -852,11 +866,12 @@ def show_plan(params: CollectParams) -> str:
         f"  expected ${step.expected_usd:7.2f}  at most ${step.most_usd:7.2f}"
         for step in steps
     ]
+    address = f" (a REHEARSAL at {rehearsal_address()})" if rehearsal_address() else ""
+    where = f"{params.actor}{address}" if params.source == "apify" else params.source
     expected, most = (sum(getattr(step, name) for step in steps) for name in ("expected_usd", "most_usd"))
     return "\n".join(
         [
-            f"plan {code}: {params.target_pairs:,} pairs from {params.source}"
-            + (f" ({params.actor})" if params.source == "apify" else ""),
+            f"plan {code}: {params.target_pairs:,} pairs from {where}",
             *lines,
             (
                 f"expected ${expected:.2f}, at most ${min(most, params.budget_usd):.2f} (the cap is"
@@ -871,7 +886,7 @@ def show_plan(params: CollectParams) -> str:
         ]
     )
 
-# %% ../nbs/01_collect.ipynb #5a9942d7
+# %% ../nbs/01_collect.ipynb #358f9223
 class Batch(Record):
     "What one run is asked"
 
@@ -897,12 +912,12 @@ class Delivery(Record):
     reported_usd: float | None = None  # by the seller
     computed_usd: float = 0.0  # by the price table, from the rows
     finished_at: AwareDatetime | None = None
+    address: str = ""  # of a rehearsal's server
 
     def charge(self) -> float:
-        "What counts against the cap: the reserve while the run may still charge, then what was reported or, without a report, computed"
-        if self.status not in FINISHED:
-            return max(self.reserved_usd, self.reported_usd or 0.0)
-        return self.reported_usd or self.computed_usd
+        "What counts against the cap: what was reported or computed, whichever is more; at least the reserve while the run may still charge"
+        usd = max(self.reported_usd or 0.0, self.computed_usd)
+        return usd if self.status in FINISHED else max(usd, self.reserved_usd)
 
 
 FINISHED = ("SUCCEEDED", "FAILED", "TIMED-OUT", "ABORTED")
@@ -1051,13 +1066,17 @@ def purchase_log(folder: Path):
             log.removeHandler(handler)
             handler.close()
 
-# %% ../nbs/01_collect.ipynb #21fa409e
+# %% ../nbs/01_collect.ipynb #35e6017a
 class BudgetReached(Exception):
     "The next run could cost more than is left under the cap"
 
 
 class Refused(StageError):
     "The seller took the order and delivered nothing but placeholders"
+
+
+class Gone(StageError):
+    "What was bought is not there any more"
 
 
 class Source(Protocol):
@@ -1095,8 +1114,7 @@ class ApifySource:
         if not token:
             raise StageError("APIFY_API_TOKEN is not set; put it into the environment or into .env")
         logging.getLogger("apify_client").setLevel(logging.ERROR)
-        address = os.environ.get("APIFY_API_BASE_URL") or "https://api.apify.com"
-        return ApifyClient(token, api_url=address, **options)
+        return ApifyClient(token, api_url=rehearsal_address() or "https://api.apify.com", **options)
 
     @cached_property
     def client(self):
@@ -1133,10 +1151,14 @@ class ApifySource:
         if entry.state == "failed":
             entry = reopen_batch(self, entry)
         while entry.state in next_step:
-            entry = next_step[entry.state](self, entry)
+            try:
+                entry = next_step[entry.state](self, entry)
+            except Gone as gone:
+                self.log.warning("%s", gone)
+                return self.purchase.save(entry, state="failed", reason=str(gone))
         return entry
 
-# %% ../nbs/01_collect.ipynb #eeb2d5b8
+# %% ../nbs/01_collect.ipynb #a8c1aa87
 def faults() -> tuple[type[Exception], ...]:
     "What a request may raise: the API's errors, the network's, and answers that make no sense"
     import impit
@@ -1167,13 +1189,14 @@ def patiently(call: Callable, what: str, seconds: float, log: logging.Logger):
             return call()
         except faults() as error:
             if advice := hopeless(error):
-                raise StageError(redact(f"{what}: {error}; {advice}")) from None
+                kind = Gone if getattr(error, "status_code", 0) == 404 else StageError
+                raise kind(redact(f"{what}: {error}; {advice}")) from None
             last = redact(f"{type(error).__name__}: {str(error)[:200]}")
             log.info("%s failed (%s), turn %d", what, last, turn + 1)
         _wait(min(seconds * 2**turn, 120) if turn + 1 < PATIENCE else 0)
     raise StageError(f"{what} failed {PATIENCE} times, last with {last}. Nothing is lost: run it again")
 
-# %% ../nbs/01_collect.ipynb #4574a12d
+# %% ../nbs/01_collect.ipynb #b7a263c0
 def start_run(shop: ApifySource, entry: Entry) -> Entry:
     "Planned → starting → started, if the cap covers it; an unclear answer leaves it at starting"
     batch = entry.batch
@@ -1249,7 +1272,10 @@ def note_run(shop: ApifySource, entry: Entry, run) -> Entry:
     "Note a run that exists: from here on it is never started again"
     try:
         delivery = Delivery(
-            run_id=run.id, dataset_id=run.default_dataset_id, reserved_usd=entry.reserved_usd
+            run_id=run.id,
+            dataset_id=run.default_dataset_id,
+            reserved_usd=entry.reserved_usd,
+            address=rehearsal_address(),
         )
     except ValidationError as error:
         raise StageError(f"the seller's run has a name we do not take: {explain(error)}") from None
@@ -1258,17 +1284,19 @@ def note_run(shop: ApifySource, entry: Entry, run) -> Entry:
         entry, state="started", reserved_usd=0.0, deliveries=(*entry.deliveries, delivery)
     )
 
-# %% ../nbs/01_collect.ipynb #c12d6a74
+# %% ../nbs/01_collect.ipynb #e69a4f9a
 def look_at(shop: ApifySource, delivery: Delivery, seconds: int = 0):
     "The run as it is, after up to `seconds` of waiting for its end"
     run = patiently(
-        lambda: shop.client.run(delivery.run_id).wait_for_finish(wait_duration=timedelta(seconds=seconds)),
+        lambda: shop.client.run(delivery.run_id).wait_for_finish(
+            wait_duration=timedelta(seconds=seconds), timeout=timedelta(seconds=seconds + 30)
+        ),
         f"run {delivery.run_id}",
         shop.params.retry_seconds,
         shop.log,
     )
     if run is None:
-        raise StageError(f"run {delivery.run_id} is gone from Apify; restore it there, or see the ledger")
+        raise Gone(f"run {delivery.run_id} is gone from Apify")
     return run
 
 
@@ -1329,7 +1357,7 @@ def read_page(shop: ApifySource, dataset: str, offset: int) -> tuple[list, int]:
         raise ValueError(f"an empty page at row {offset} of {page.total}")
     return page.items, page.total
 
-# %% ../nbs/01_collect.ipynb #b6463716
+# %% ../nbs/01_collect.ipynb #6ef55ec0
 COMPLAINT = re.compile(
     r"free plan|free tier|not allow|n't allow|upgrade|subscri|rent |trial|limit|banned|demo", re.I
 )
@@ -1369,7 +1397,7 @@ def settle_run(shop: ApifySource, entry: Entry) -> Entry:
             f" {delivery.run_id} calls itself a success. It says: {why}. Check the plan of your Apify"
             " account and the actor's own page, then run again"
         )
-    if delivery.rows > entry.batch.rows:
+    if delivery.rows >= entry.batch.rows:
         shop.log.info("run %s delivered %d of %d", delivery.run_id, delivery.rows, entry.batch.rows)
     return shop.purchase.save(entry, state="done")
 
@@ -1570,7 +1598,7 @@ def worth_asking(posts: list[Post], params: CollectParams) -> list[str]:
     ]
     return [tweet.id for tweet in sorted(tweets, key=lambda tweet: (distance(tweet), tweet.id))]
 
-# %% ../nbs/01_collect.ipynb #cd71ef4d
+# %% ../nbs/01_collect.ipynb #ca988ff4
 PROBE_TWEETS = 5
 
 
@@ -1605,10 +1633,13 @@ def verdict_on(
         return True, "no bound was asked for"
     if len(below) > 0.1 * len(inside):
         return False, f"{len(below)} of {len(inside)} replies lie below min_faves:{likes_min}"
-    if not inside:
-        return False if due else None, f"nothing came back with the bound, {len(due)} replies should have"
-    if len(lost) > 0.5 * len(due):
+    if len(lost) > 0.5 * len(due) and len(due) >= 5:
         return False, f"{len(lost)} of {len(due)} replies that should have come are missing"
+    if not inside or len(due) < 5:
+        return (
+            None,
+            f"only {len(inside)} replies came back, of {len(due)} that should have: too few to tell",
+        )
     if all(post.likes >= likes_min for post in free):
         return None, f"the {len(free)} replies found without the bound all lie above it"
     return (
@@ -1769,7 +1800,7 @@ def buy_everything(buyer: Buyer) -> tuple[Probe | None, str]:
         ended = f"the cap was reached: {reached}"
     return probe, ended
 
-# %% ../nbs/01_collect.ipynb #c86ce147
+# %% ../nbs/01_collect.ipynb #65a5aab7
 def reconcile(buyer: Buyer) -> str | None:
     "Take over corrected charges; a sentence if the price table is off, else `None`"
     shop, reported, computed = buyer.source, 0.0, 0.0
@@ -1820,11 +1851,26 @@ def check_purchase(params: CollectParams):
         raise StageError(
             "set `until` to a day some weeks back, so that the likes of what is bought have settled"
         )
+    settled = date.today() - timedelta(days=7)  # replies count for a week
+    if params.until > settled.isoformat():
+        raise StageError(
+            f"until: {params.until} leaves replies no week to come and be liked; take {settled} or earlier"
+        )
+    if params.since >= params.until:
+        raise StageError(f"since: {params.since} is not before until: {params.until}")
     if params.source == "apify" and not params.budget_usd:
         raise StageError(f"set budget_usd, the most this run folder may cost\n{show_plan(params)}")
     if params.confirm != plan_code(params):
         wrong = f"confirm: {params.confirm} is the code of another plan.\n" if params.confirm else ""
         raise StageError(wrong + show_plan(params))
+
+
+def check_address(params: CollectParams, purchase: Purchase):
+    "Raise if a rehearsal and a real purchase would share a folder"
+    known = {bool(delivery.address) for entry in purchase.entries.values() for delivery in entry.deliveries}
+    if params.source == "apify" and known and known != {bool(rehearsal_address())}:
+        kind = "a rehearsal" if True in known else "a real purchase"
+        raise StageError(f"{purchase.folder} holds {kind}; name another run folder")
 
 
 def buy(params: CollectParams) -> dict:
@@ -1834,6 +1880,7 @@ def buy(params: CollectParams) -> dict:
     folder = Run(params.run).folder / "purchase"
     with only_buyer(folder), purchase_log(folder) as log:
         purchase = Purchase(folder)
+        check_address(params, purchase)
         buyer = Buyer(params, purchase, SOURCES[params.source](params, purchase, log), log)
         try:
             probe, ended = buy_everything(buyer)
@@ -1844,7 +1891,7 @@ def buy(params: CollectParams) -> dict:
             log.warning("%s", off)
         failed = [entry for entry in purchase.entries.values() if entry.state == "failed"]
         for entry in failed:
-            log.warning("%s of %d terms failed: %s", entry.batch.step, len(entry.batch.terms), entry.reason)
+            log.warning("%s failed: %s; FORCE=1 tries it again", entry.batch.step, entry.reason)
         return {
             "source": params.source,
             "plan": plan_code(params),

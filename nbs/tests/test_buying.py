@@ -95,7 +95,7 @@ def test_a_plan_spends_nothing_and_a_wrong_code_is_no_yes(tmp_path, monkeypatch)
         assert server.requests == [] and not (tmp_path / "purchase").exists()
 
 
-@pytest.mark.parametrize("changes, advice", [({"run": ""}, "run folder"), ({"until": ""}, "until"), ({"budget_usd": 0.0}, "budget_usd")])
+@pytest.mark.parametrize("changes, advice", [({"run": ""}, "run folder"), ({"until": ""}, "until"), ({"budget_usd": 0.0}, "budget_usd"), ({"until": "2999-01-01"}, "no week to come"), ({"since": "2026-06-01"}, "is not before")])
 def test_what_is_missing_is_named(tmp_path, changes, advice):
     with pytest.raises(StageError, match=advice): buy(order(tmp_path, **SMALL).model_copy(update=changes))
 
@@ -231,6 +231,24 @@ def test_no_secret_reaches_a_file_or_an_error(tmp_path, monkeypatch, caplog):
     shown = "".join(traceback.format_exception(error.value))
     files = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
     assert TOKEN not in shown and TOKEN not in files and "run" in shown
+
+
+def test_a_rehearsal_and_a_purchase_do_not_share_a_folder(tmp_path, monkeypatch):
+    with serving(): buy(order(tmp_path, **SMALL))
+    monkeypatch.delenv("APIFY_API_BASE_URL", raising=False)
+    with pytest.raises(StageError, match="holds a rehearsal"): buy(order(tmp_path, **SMALL))
+
+
+def test_rows_that_are_gone_at_the_seller_are_named_and_the_rest_is_bought(tmp_path):
+    class Forgetful(ApifyServer):
+        forgot = False
+
+        def advance(self, run):
+            super().advance(run)
+            if run["number"] == 4 and not self.forgot: self.forgot = bool(self.runs.pop(run["id"]))
+    with serving(Forgetful()) as server:
+        result = buy(order(tmp_path, **SMALL))
+        assert len(result["failed_batches"]) == 1 and "gone" in result["failed_batches"][0] and len(server.runs) >= 4
 
 
 def test_two_buyers_cannot_share_a_folder(tmp_path, monkeypatch):

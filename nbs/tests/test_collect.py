@@ -133,6 +133,13 @@ def test_items_before_and_after_damage_are_found(tmp_path, layout, damage, place
     assert len(posts) + len(skipped) == len(found)
 
 
+def test_a_log_around_the_items_is_one_skipped_row(tmp_path):
+    rows = [SHAPES["apidojo"] | {"id": str(int(ID) + number)} for number in range(5)]
+    (tmp_path / "run.log").write_text("2026-02-04 INFO delivered:\n" + json.dumps(rows) + "\n2026-02-04 INFO bye")
+    posts, skipped = import_dump(tmp_path / "run.log")
+    assert len(posts) == 5 and {row.why for row in skipped} <= {Why.damaged_file, Why.not_an_object} and skipped
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", b"[", b"{", b'[{"id": "12", "text": "a"}', b"id,text\n1,a\n"]))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, garbage, start):

@@ -1158,7 +1158,7 @@ class ApifySource:
                 return self.purchase.save(entry, state="failed", reason=str(gone))
         return entry
 
-# %% ../nbs/01_collect.ipynb #a8c1aa87
+# %% ../nbs/01_collect.ipynb #24e359b0
 def faults() -> tuple[type[Exception], ...]:
     "What a request may raise: the API's errors, the network's, and answers that make no sense"
     import impit
@@ -1174,7 +1174,10 @@ def hopeless(error: Exception) -> str:
         401: "APIFY_API_TOKEN is not valid; make one in Apify's console under Settings, API & Integrations",
         402: "your Apify account has reached its monthly limit; raise it there, then run again",
         403: "the account may not use this actor; rent it or choose another",
-        404: "there is no such actor or run for this account",
+        404: (
+            "there is no such actor for this account, or the run is gone: Apify keeps rows for some days"
+            " only"
+        ),
     }
     status = getattr(error, "status_code", 0)
     return advice.get(

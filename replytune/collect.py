@@ -422,9 +422,9 @@ def read_text(path) -> tuple[str, str]:
         raise StageError(f"{path} is not text; a collector's dump is JSON, JSON Lines or CSV")
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape"), trouble
 
-# %% ../nbs/01_collect.ipynb #f37b6a46
+# %% ../nbs/01_collect.ipynb #cab8f4e4
 _BETWEEN = re.compile(r"[\s,\[\]]*")
-_ITEM = re.compile(r"[}\n]\s*,?\s*(?=\{)")
+_ITEM = re.compile(r"[}\n\[]\s*[,\[]?\s*(?=\{)")
 
 
 def decode_at(text: str, position: int) -> tuple[object, int]:

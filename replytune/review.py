@@ -6,7 +6,7 @@
 __all__ = ['ReviewParams', 'Decision', 'ReviewLog', 'mend_tail', 'standing', 'apply_reviews', 'edited', 'card', 'Panel',
            'review_panel', 'bring_in', 'review_stage']
 
-# %% ../nbs/04_review.ipynb #3aa7ce02
+# %% ../nbs/04_review.ipynb #cf2ffd41
 import html
 import json
 import os
@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from .clean import audit_split, load_encoder, split_counts
+from .clean import Vectors, audit_split, split_counts
 from replytune.schema import (
     Pair,
     Record,
@@ -31,13 +31,14 @@ from replytune.schema import (
     shown,
 )
 
-# %% ../nbs/04_review.ipynb #6e25ad87
+# %% ../nbs/04_review.ipynb #467a4f5d
 class ReviewParams(StageParams):
     "Parameters of stage 04"
 
     decisions: list[str] = ["nbs/sample/reviews/written_rules.jsonl"]
     characters_max: int = Field(280, ge=1)
     similarity_max: float = Field(0.9, gt=0, lt=1)
+    isolate_authors: bool = False
     encoder: str = "minilm"
 
 # %% ../nbs/04_review.ipynb #6e6c8183
@@ -221,7 +222,7 @@ def bring_in(source: Path, target: Path):
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
-# %% ../nbs/04_review.ipynb #c11b4a00
+# %% ../nbs/04_review.ipynb #283d9f7e
 def review_stage(params: ReviewParams):
     "Apply the decisions to `clean.jsonl`; writes `reviewed.jsonl` only when every pair is decided"
     with open_stage("04_review", params, reads=["clean.jsonl"]) as stage:
@@ -238,8 +239,10 @@ def review_stage(params: ReviewParams):
                 " run "
                 f'review_panel("{params.run}", reviewer="your_name").widget, decide, and go on with FROM=04'
             )
-        edits = [pair for pair in kept if pair.reply_as_collected is not None]
-        if edits and (leaks := audit_split(kept, load_encoder(params.encoder), params.similarity_max)):
+        vectors = Vectors(params.encoder, stage.path("cache"))
+        audit = audit_split(kept, vectors, params.similarity_max, params.isolate_authors)
+        stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
+        if leaks := audit["leaks"]:
             raise StageError(f"an edit makes the split leak: {leaks[0]}; undo it")
         stage.write("reviewed.jsonl", kept)
         stage.write("reviews_rejected.jsonl", rejected)

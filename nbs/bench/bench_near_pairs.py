@@ -1,34 +1,98 @@
-"""Near-duplicate search: blocked matrix products against a pairwise Python loop, on the same vectors in the same run."""
+"""Near copies: blocked matrix products against pairwise loops at 10,000; 100,000 beside SemHash, with the recall of both; the audit of 10,000 pairs."""
+import itertools
+import resource
 import time
 
 import numpy
 
-from replytune.clean import near_pairs
+from replytune.clean import Vectors, audit_split, components, near_blocks, near_pairs
+from replytune.schema import Pair, sample_rows
+
+DIMENSIONS, BOUND = 384, 0.9
 
 
-def seconds(function) -> float:
-    "The best of three runs"
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return min(times)
+def timed(function, *arguments) -> tuple[float, object]:
+    started = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - started, result
 
 
-def pairwise_loop(vectors, bound: float) -> list:
-    "What one writes first"
-    return [(one, other) for one in range(len(vectors)) for other in range(one + 1, len(vectors)) if float(numpy.dot(vectors[one], vectors[other])) > bound]
+def texts_with_copies(count: int, copies: int):
+    "Unit vectors of random directions, of which the last `copies` are near copies of the first"
+    generator = numpy.random.default_rng(1)
+    vectors = generator.normal(size=(count, DIMENSIONS)).astype("float32")
+    vectors[-copies:] = vectors[:copies] + generator.normal(scale=0.35, size=(copies, DIMENSIONS))
+    return vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def loop(vectors, similarity) -> set[tuple[int, int]]:
+    "Every pair by itself"
+    return {(one, other) for one, other in itertools.combinations(range(len(vectors)), 2) if similarity(vectors[one], vectors[other]) > BOUND}
+
+
+def plain_python(one, other) -> float: return sum(a * b for a, b in zip(one, other))
+
+
+def by_sklearn(one, other) -> float:
+    from sklearn.metrics.pairwise import cosine_similarity
+    return float(cosine_similarity(one[None], other[None])[0, 0])
+
+
+def against_loops():
+    vectors = texts_with_copies(10_000, 300)
+    blocked, found = min((timed(near_pairs, vectors, BOUND) for _ in range(3)), key=lambda run: run[0])
+    few = numpy.concatenate([vectors[:100], vectors[-300:-200]])
+    per_pair = blocked / (len(vectors) * (len(vectors) - 1) / 2)
+    print(f"near copies among 10,000: {blocked:.2f} s, {len(found)} pairs")
+    for name, similarity, rows in (("numpy.dot a pair", numpy.dot, few), ("plain Python a pair", plain_python, few.tolist()), ("sklearn a pair, as in the founding sketch", by_sklearn, few[50:150])):
+        seconds, same = timed(loop, rows, similarity)
+        if len(rows) == len(few): assert same == {pair[:2] for pair in near_pairs(few, BOUND)}
+        print(f"  {seconds / (len(rows) * (len(rows) - 1) / 2) / per_pair:8,.0f} times the pairs per second of a loop with {name} (timed on {len(rows)} texts)")
+
+
+def beside_semhash():
+    try:
+        from semhash import SemHash
+    except ImportError:
+        return print("100,000 beside SemHash: not run; pip install semhash==0.5.0 first")
+    vectors = texts_with_copies(100_000, 3_000)
+    ours, groups = timed(components, len(vectors), near_blocks(vectors, BOUND))
+    dropped = {place for place, group in enumerate(groups) if place != group}
+    truth = set()  # brute force with another product: every row against all earlier ones, in double precision
+    for place in range(97_000, 100_000):
+        if (vectors[:place] @ vectors[place].astype("float64") > BOUND).any(): truth.add(place)
+
+    class Stored:  # SemHash wants an encoder; this one hands out the vectors that are there already
+        def encode(self, inputs, **_): return vectors[[int(text) for text in inputs]]
+    names = [str(number) for number in range(len(vectors))]
+
+    def semhash():
+        hashed = SemHash.from_records(records=names, model=Stored())
+        return {int(row.record) for row in hashed.self_deduplicate(threshold=BOUND).filtered}
+    theirs, found = timed(semhash)
+    recall = lambda some: len({max(place, place % 100_000) for place in some if place >= 97_000} & truth) / len(truth)
+    pairs = lambda some: len({place if place >= 97_000 else place + 97_000 for place in some} & truth) / len(truth)  # of two copies either may be dropped
+    print(f"near copies among 100,000: {ours:.0f} s, recall {recall(dropped):.4f} of {len(truth)} by brute force; SemHash {theirs:.0f} s, recall {pairs(found):.4f}; "
+          f"largest memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+def audit():
+    pairs = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
+    words = sorted({word for pair in pairs for word in pair.reply.split()})
+    generator, many = numpy.random.default_rng(2), []
+    for number in range(10_000):
+        tweet = number // 5
+        texts = [" ".join(generator.choice(words, 18)) for _ in range(2)]
+        many.append(pairs[0].model_copy(update={"tweet_id": str(tweet), "reply_id": str(10**6 + number), "tweet": texts[0] if number % 5 == 0 else many[-1].tweet, "reply": texts[1], "split": "test" if tweet % 10 == 0 else "train"}))
+    vectors = Vectors()
+    unit = texts_with_copies(12_000, 1)
+    from replytune.schema import sha256
+    vectors.known = {sha256(text)[:32]: unit[place] for place, text in enumerate(dict.fromkeys([pair.tweet for pair in many] + [pair.reply for pair in many]))}
+    seconds, found = timed(audit_split, many, vectors, BOUND)
+    print(f"audit of 10,000 pairs, vectors at hand: {seconds:.1f} s, {len(found['leaks'])} leaks")
 
 
 if __name__ == "__main__":
-    generator = numpy.random.default_rng(1)
-    vectors = generator.normal(size=(10_000, 384)).astype("float32")
-    vectors[5_000:5_200] = vectors[:200] + generator.normal(scale=0.1, size=(200, 384))
-    vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
-    few = numpy.concatenate([vectors[:400], vectors[5_000:5_200]])
-    assert {pair[:2] for pair in near_pairs(few, 0.9)} == set(pairwise_loop(few, 0.9))
-    loop, blocked = seconds(lambda: pairwise_loop(few, 0.9)), seconds(lambda: near_pairs(vectors, 0.9))
-    pairs_few, pairs_all = len(few) * (len(few) - 1) / 2, len(vectors) * (len(vectors) - 1) / 2
-    ratio = (loop / pairs_few) / (blocked / pairs_all)
-    print(f"near pairs of {len(vectors):,} vectors: {ratio:,.0f} times the pairs per second of a Python loop (loop timed on {len(few)} of them)")
+    against_loops()
+    audit()
+    beside_semhash()

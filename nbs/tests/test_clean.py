@@ -1,0 +1,190 @@
+"""Cleaning changes nothing that is said, near copies are found exactly, and ten ways to leak are all caught."""
+import json
+import re
+import unicodedata
+
+import numpy
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, cap_authors, clean, clean_stage, components, exact_groups, keep_best, near_blocks, near_pairs, placed, quality, quotations, split_of, tidy, tweet_clusters)
+from replytune.review import ReviewParams, review_stage
+from replytune.schema import Pair, Run, StageError, read_rows, resolve, sample_copy, sample_rows, to_lines, write_text
+
+PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
+TRAIN = next(pair for pair in PAIRS if pair.split == "train")
+TEST = next(pair for pair in PAIRS if pair.split == "test" and pair.reply_author != TRAIN.reply_author)
+
+
+@pytest.fixture(scope="module")
+def vectors(): return Vectors()
+
+
+# repairing
+
+WORDS = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("aaooo   \u200b\u200d\ufeff\n\t0011..!!#@👩💻🏽ſİ")), max_size=80)
+
+
+@settings(max_examples=800, deadline=None)
+@given(WORDS)
+def test_tidy_is_idempotent_and_keeps_digits_and_punctuation(text):
+    once = tidy(text)
+    assert tidy(once) == once
+    composed = unicodedata.normalize("NFC", text)
+    kept = lambda some: [char for char in some if unicodedata.category(char)[0] in "NPS" and not unicodedata.category(char) == "Cf"]
+    assert kept(once) == kept(composed)
+    letters = lambda some: re.sub(r"([^\W\d_])\1{3,}", r"\1\1\1", re.sub(r"\s", "", "".join(char for char in some if unicodedata.category(char)[0] == "L")))
+    assert letters(once) == letters("".join(letters(composed)))
+
+
+@pytest.mark.parametrize("text", ["1000 to 10000 users, $5,000, port 8000, www.x.com", "wait... what?!! #BuildInPublic 👩‍💻 👍🏽", "NO. Never - ever; a/b C++ 1.0.0", "¯\\_(ツ)_/¯", "straße İstanbul naïve 東京"])
+def test_what_people_write_stays(text): assert tidy(text) == text
+
+
+# copies
+
+def test_blocks_give_what_a_plain_loop_gives():
+    generator = numpy.random.default_rng(3)
+    vectors = generator.normal(size=(300, 16)).astype("float32")
+    vectors[200:260] = vectors[:60] + generator.normal(scale=0.2, size=(60, 16))
+    vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
+    loop = {(one, other) for one in range(300) for other in range(one + 1, 300) if float(vectors[one] @ vectors[other]) > 0.9}
+    for block in (1, 7, 64, 1024): assert {pair[:2] for pair in near_pairs(vectors, 0.9, block)} == loop != set()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 30).flatmap(lambda count: st.tuples(st.just(count), st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), max_size=40))), st.integers(1, 5))
+def test_components_are_those_of_networkx(case, size):
+    import networkx
+    count, edges = case
+    graph = networkx.Graph()
+    graph.add_nodes_from(range(count)), graph.add_edges_from(edges)
+    expected = {node: min(group) for group in networkx.connected_components(graph) for node in group}
+    blocks = [tuple(zip(*edges[start : start + size])) for start in range(0, len(edges), size)]
+    assert components(count, blocks) == components(count, edges) == [expected[node] for node in range(count)]
+
+
+def test_the_best_liked_stays_and_every_other_names_it(vectors):
+    texts = [TRAIN.reply, "Honestly: " + TRAIN.reply, TRAIN.reply + " Truly."]
+    pairs = [TRAIN.model_copy(update={"reply_id": str(number), "reply": text, "reply_likes": likes}) for number, (text, likes) in enumerate(zip(texts, (9, 40, None)), 1)]
+    rows = vectors.of(texts)
+    kept, dropped = keep_best(pairs, components(3, near_blocks(rows, 0.9)), "near", rows)
+    assert [pair.reply_id for pair in kept] == ["2"] and {row["keeper"] for row in dropped} == {"2"}
+    assert [row["similarity"] for row in dropped] == [round(float(rows[place] @ rows[1]), 3) for place in (0, 2)]
+
+
+def test_the_author_cap_keeps_the_highest_quality():
+    pairs = [TRAIN.model_copy(update={"reply_id": str(number), "reply_likes": number}) for number in range(10, 30)]
+    kept, dropped = cap_authors(pairs, 10)
+    assert sorted(pair.reply_likes for pair in kept) == list(range(20, 30)) and len(dropped) == 10
+    late, early = (TRAIN.model_copy(update={"reply_time_diff_seconds": seconds}) for seconds in (86_400, 300))
+    assert quality(late) > quality(early)
+
+
+def test_a_text_is_encoded_once(tmp_path, monkeypatch):
+    import replytune.clean as module
+    encoded = []
+    real = module.embed
+    monkeypatch.setattr(module, "embed", lambda texts, model: encoded.extend(texts) or real(texts, model))
+    first = Vectors("minilm", tmp_path).of(["one text", "another", "one text"])
+    assert encoded == ["one text", "another"]
+    again = Vectors("minilm", tmp_path)
+    assert (again.of(["another", "one text"]) == first[[1, 0]]).all() and len(encoded) == 2 and again.model is None
+    with open(again.keys.with_suffix(".f32"), "ab") as file: file.write(b"\x00" * 700)  # killed between the vectors and their hashes
+    third = Vectors("minilm", tmp_path)
+    assert (third.of(["one text", "a third"])[0] == first[0]).all() and (Vectors("minilm", tmp_path).of(["a third"]) == third.of(["a third"])).all()
+
+
+# the split
+
+@pytest.mark.parametrize("seed", range(4))
+def test_more_data_never_moves_an_old_group(seed, vectors):
+    generator = numpy.random.default_rng(seed)
+    tweets = sorted({pair.tweet_id for pair in PAIRS})
+    few = set(generator.choice(tweets, size=len(tweets) // 2, replace=False))
+    params = CleanParams(seed=seed, test_share=0.3, dev_share=0.2)
+    some, every = placed([pair for pair in PAIRS if pair.tweet_id in few], params, vectors), placed(PAIRS, params, vectors)
+    cluster, side = {pair.tweet_id: pair.cluster for pair in every}, {pair.tweet_id: pair.split for pair in every}
+    same = [pair for pair in some if pair.cluster == cluster[pair.tweet_id]]
+    assert all(pair.split == side[pair.tweet_id] for pair in same) and len(same) > 0.9 * len(some) and len(set(side.values())) == 3
+    assert {pair.tweet_id: pair.split for pair in placed(every[::-1], params, vectors)} == side  # nor does the order of the file
+
+
+def test_the_bound_can_be_moved_without_comparing_again(vectors):
+    texts = sorted({pair.reply for pair in PAIRS} | {"Honestly: " + pair.reply for pair in PAIRS[:30]} | {pair.reply + " I think so too, at least most days." for pair in PAIRS[:30]})
+    rows = vectors.of(texts)
+    near = NearPairs(rows, 0.6)
+    for bound in (0.6, 0.8, 0.9, 0.97): assert near.rethreshold(bound) == components(len(texts), near_pairs(rows, bound))
+    pairs = near.borderline(0.9, 4)
+    assert len(pairs) == 8 and [cosine for *_, cosine in pairs] == sorted((cosine for *_, cosine in pairs), reverse=True)
+    with pytest.raises(StageError, match="below the floor"): near.rethreshold(0.5)
+    with pytest.raises(StageError, match="repeat one another"): NearPairs(rows, 0.1, most=100)
+
+
+def test_a_later_copy_of_a_tweet_joins_the_side_of_the_older(vectors):
+    later = TEST.model_copy(update={"tweet_id": str(int(TEST.tweet_id) + 10**15), "reply_id": str(int(TEST.reply_id) + 10**15), "reply": "Something else entirely about the weather in Lisbon this week."})
+    assert len(set(tweet_clusters([TEST, later], vectors, 0.9).values())) == 1 and tweet_clusters([TEST, later], vectors, 0.9)[later.tweet_id] == TEST.tweet_id
+
+
+def test_authors_can_be_isolated():
+    run = sample_copy("03_clean")
+    clean_stage(CleanParams(run=str(run.folder), test_share=0.3, dev_share=0.15, seed=17, isolate_authors=True))
+    rows, audit = read_rows(run / "clean.jsonl"), json.loads((run / "split_audit.json").read_text())
+    test = {row["reply_author"].lower() for row in rows if row["split"] == "test"}
+    assert not test & {row["reply_author"].lower() for row in rows if row["split"] != "test"} and audit["test authors on other sides"] == 0
+    assert Run(run.folder).manifest()["03_clean"]["counts"]["test_author"] > 0
+
+
+# ten ways to leak: a pair of train is changed so that it gives a test pair away
+
+OTHER = {"reply": "Nothing of this kind was ever said about the harbour at night.", "tweet": "A tweet about the harbour at night and its many small boats."}
+TWEET = {"tweet_id": str(int(TEST.tweet_id) + 1), "tweet": TEST.tweet, "reply": OTHER["reply"]}
+LEAKS = {
+    "the same tweet on two sides": {"tweet_id": TEST.tweet_id, "tweet": TEST.tweet, "reply": OTHER["reply"]},
+    "the same tweet under two ids": TWEET,
+    "a tweet collected again with other counts": TWEET | {"tweet_likes": 1999, "tweet_retweets": 400},
+    "a tweet in other case and spacing": TWEET | {"tweet": f"  {TEST.tweet.upper()}  "},
+    "a tweet with invisible characters": TWEET | {"tweet": "\u200b".join(TEST.tweet)},
+    "a tweet posted again with a word in front": TWEET | {"tweet": "Again: " + TEST.tweet},
+    "a tweet that quotes the other whole": TWEET | {"tweet": f"I have thought about this for weeks and I still cannot make up my mind whether I agree, so here it is once more for all of you: “{TEST.tweet}” What would you do? I asked my sister and my plumber as well."},
+    "a reply that is a copy": OTHER | {"tweet_id": "77", "reply": TEST.reply},
+    "a reply with a word in front": OTHER | {"tweet_id": "77", "reply": "Honestly: " + TEST.reply},
+    "a reply that quotes the test tweet": OTHER | {"tweet_id": "77", "reply": f"Somebody asked me yesterday, on the train of all places: {TEST.tweet} I had no answer ready then."},
+    "a reply that quotes the other reply": OTHER | {"tweet_id": "77", "reply": f"There is a saying in my old team that nobody could ever place, it goes like this, roughly: {TEST.reply} I still wonder who said it first and why it stuck."},
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_is_caught(name, vectors):
+    assert audit_split([TRAIN, TEST], vectors, 0.9)["leaks"] == []
+    assert audit_split([TRAIN.model_copy(update=LEAKS[name]), TEST], vectors, 0.9)["leaks"], name
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_cleaning_leaves_no_such_leak(name, vectors):
+    spoiled = [pair.model_copy(update={"split": None, "cluster": None}) for pair in [*PAIRS[:80], TEST, TRAIN.model_copy(update={"reply_id": "99", "reply_author": "spy"} | LEAKS[name])]]
+    for seed in range(4):
+        kept, _ = clean(spoiled, CleanParams(seed=seed, test_share=0.4, dev_share=0.2), vectors)
+        assert audit_split(kept, vectors, 0.9)["leaks"] == []
+
+
+def test_a_shared_author_is_a_leak_when_authors_are_to_be_apart(vectors):
+    shared = TRAIN.model_copy(update={"reply_author": TEST.reply_author.upper()})
+    assert audit_split([shared, TEST], vectors, 0.9)["leaks"] == [] and audit_split([shared, TEST], vectors, 0.9)["test authors on other sides"] == 1
+    assert "author" in audit_split([shared, TEST], vectors, 0.9, isolate_authors=True)["leaks"][0]
+
+
+def test_an_edit_that_makes_a_leak_stops_the_review(tmp_path):
+    run = sample_copy("04_review")
+    decisions = read_rows(resolve("nbs/sample/reviews/written_rules.jsonl"))
+    victim = next(pair for pair in PAIRS if pair.split == "train" and len(pair.reply) < 250)
+    row = next(row for row in decisions if row["reply_id"] == victim.reply_id)
+    edited = [other if other is not row else row | {"decision": "edit", "text": TEST.reply + " Yes."} for other in decisions]
+    write_text(tmp_path / "written_rules.jsonl", to_lines(edited))
+    with pytest.raises(StageError, match="an edit makes the split leak"): review_stage(ReviewParams(run=str(run.folder), decisions=[str(tmp_path / "written_rules.jsonl")]))
+    assert "04_review" not in Run(run.folder).manifest()
+
+
+def test_quotations_are_whole_texts_only():
+    long = "the quick brown fox jumps over the lazy dog and then sleeps for a very long while"
+    assert quotations([long, f"He said: {long}!", long[:60], "short", "it is short"]) == [(0, 1), (2, 0), (2, 1)]

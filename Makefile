@@ -21,7 +21,7 @@ lab:  ## JupyterLab on the notebooks
 	@$(ENV); jupyter lab nbs
 
 bench:  ## measurements against alternatives, in the same run
-	@$(ENV); export HF_HUB_OFFLINE=1; for file in nbs/bench/*.py; do python "$$file"; done
+	@$(ENV); export HF_HUB_OFFLINE=1; for file in nbs/bench/bench_*.py; do python "$$file"; done
 
 results:  ## make the bundled sample run again (about ten minutes), after code or parameters changed
 	@$(ENV); export HF_HUB_OFFLINE=1; rm -rf runs/results/reviews; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample

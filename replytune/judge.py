@@ -6,7 +6,7 @@
 __all__ = ['ARMS', 'JudgeParams', 'Verdict', 'Unscored', 'Judge', 'features', 'nuisance', 'unlike_pairs', 'Ranker', 'score_of',
            'judge_accuracy', 'questions', 'ask', 'question_id', 'append', 'judge_stage']
 
-# %% ../nbs/07_judge.ipynb #fdf6aebe
+# %% ../nbs/07_judge.ipynb #235daab5
 import json
 import math
 import os
@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from .clean import embed, load_encoder
+from .clean import SEALS, break_seal, embed, invented, load_encoder, test_side
 from .generate import Generation
 from .review import mend_tail
 from replytune.schema import (
@@ -37,7 +37,7 @@ from replytune.schema import (
     unavailable,
 )
 
-# %% ../nbs/07_judge.ipynb #db5c2867
+# %% ../nbs/07_judge.ipynb #117daaef
 class JudgeParams(StageParams):
     "Parameters of stage 07"
 
@@ -50,6 +50,7 @@ class JudgeParams(StageParams):
     regularisation: float = Field(0.1, gt=0)
     tie_width: float = Field(0.02, ge=0, lt=0.5)
     resamples: int = Field(2000, ge=100)
+    choose_on_test: bool = False
     seed: int = 1
 
 # %% ../nbs/07_judge.ipynb #5bb20cd2
@@ -265,7 +266,7 @@ def append(file, row: dict):
     file.flush()
     os.fsync(file.fileno())
 
-# %% ../nbs/07_judge.ipynb #362d1dc0
+# %% ../nbs/07_judge.ipynb #ccde0d0d
 ARMS = ("base", "null", "rag", "human", "tuned")
 
 
@@ -291,6 +292,12 @@ def judge_stage(params: JudgeParams):
             arm: {row.tweet_id: row for row in stage.records(name, Generation)}
             for arm, name in files.items()
         }
+        model = sha256(json.dumps(sorted({row.model or "" for row in arms["tuned"].values()})))
+        if params.run and not invented(stage.run.manifest()):
+            ledger, name = stage.run.folder.parent / SEALS, stage.run.folder.name
+            stage.notes["measured on this test side"] = len(
+                break_seal(ledger, test_side(pairs), model, name, params.choose_on_test)
+            )
         rows, tweets = questions(params.contrasts, arms), {pair.tweet_id: pair.tweet for pair in pairs}
         key = sha256(
             json.dumps(

@@ -8,7 +8,7 @@ __all__ = ['STYLE', 'PAGE', 'COLOUR_OF', 'REPORT_READS', 'EXIT_CODES', 'ReportPa
            'render', 'report_stage', 'run_stage', 'run_line', 'show_provenance', 'show_verdict', 'promote', 'parser',
            'main']
 
-# %% ../nbs/09_report.ipynb #e7d0db3f
+# %% ../nbs/09_report.ipynb #a15b7a2b
 import argparse
 import fcntl
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from .clean import export_dataset, forget
 from .collect import rebuild_checkpoint
 from .generate import Generation
 from replytune.schema import (
@@ -58,7 +59,7 @@ class ReportParams(StageParams):
     title: str = Field("Does the tuned model write better replies?", min_length=1)
     examples_open: int = Field(6, ge=0)
 
-# %% ../nbs/09_report.ipynb #538ba5d7
+# %% ../nbs/09_report.ipynb #bc908b22
 def label_of(manifest: dict[str, dict]) -> str:
     "The warning that every number of this run must carry; empty for a real run"
     reasons = []
@@ -69,7 +70,10 @@ def label_of(manifest: dict[str, dict]) -> str:
         reasons.append(toys[model])
     if manifest["04_review"]["notes"].get("reviewers") == ["written_rules"]:
         reasons.append("no human review")
-    return "pipeline check: " + ", ".join(reasons) if reasons else ""
+    check = "pipeline check: " + ", ".join(reasons) if reasons else ""
+    tried = manifest.get("07_judge", {}).get("notes", {}).get("measured on this test side", 1)
+    chosen = f"not a clean test: {tried} models were measured on this test side" if tried > 1 else ""
+    return "; ".join(filter(None, (check, chosen)))
 
 # %% ../nbs/09_report.ipynb #4d2ee4cf
 def funnel(manifest: dict[str, dict]) -> list[tuple[str, int]]:
@@ -462,7 +466,7 @@ def promote(folder: str, target: str) -> int:
     write_text(goal / "manifest.json", (run / "manifest.json").read_text(encoding="utf-8"))
     return 0
 
-# %% ../nbs/09_report.ipynb #f2841eac
+# %% ../nbs/09_report.ipynb #32a1df9e
 def parser() -> argparse.ArgumentParser:
     "The command line"
     top = argparse.ArgumentParser(
@@ -488,11 +492,18 @@ def parser() -> argparse.ArgumentParser:
         ("rebuild", "make a purchase's damaged checkpoint anew from its ledger; buys nothing"),
     ):
         commands.add_parser(name, help=what).add_argument("run")
+    hand = commands.add_parser(
+        "export", help="write the pairs as a folder that load_dataset reads: ids only"
+    )
+    hand.add_argument("run"), hand.add_argument("target")
+    hand.add_argument("--texts", action="store_true", help="with the texts; keep that folder private")
+    gone = commands.add_parser("forget", help="remove an author or a post from every file of a run")
+    gone.add_argument("run"), gone.add_argument("who", help="a handle, or the id of a tweet or reply")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
 
-# %% ../nbs/09_report.ipynb #fb5d6070
+# %% ../nbs/09_report.ipynb #0f7cf1da
 def main(arguments: list[str] | None = None) -> int:
     "The console command; errors are one message and exit code 1"
     given = parser().parse_args(arguments)
@@ -502,6 +513,12 @@ def main(arguments: list[str] | None = None) -> int:
             return show_provenance(given.run)
         if given.command == "verdict":
             return show_verdict(given.run)
+        if given.command == "export":
+            print(export_dataset(given.run, given.target, given.texts))
+            return 0
+        if given.command == "forget":
+            print(json.dumps(forget(given.run, given.who), indent=1))
+            return 0
         if given.command == "rebuild":
             batches = rebuild_checkpoint(Run(given.run) / "purchase")
             print(f"{batches} batches are known again; `replytune run` goes on with them")

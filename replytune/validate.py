@@ -9,7 +9,8 @@ __all__ = ['WORD', 'SPAM_WORDS', 'SPAM_PHRASES', 'GENERIC_WORDS', 'GENERIC_PHRAS
            'widened', 'measure', 'toxicity_name', 'what_if', 'data_warnings', 'reasons_chart', 'one_example_each',
            'validate_stage']
 
-# %% ../nbs/02_validate.ipynb #67ab9327
+# %% ../nbs/02_validate.ipynb #77511185
+import json
 import re
 import sys
 from collections import Counter

@@ -6,6 +6,7 @@ import time
 
 import pandas
 
+from keeping import keep
 from replytune.collect import Post, normalize, pair_up
 from replytune.schema import resolve
 
@@ -59,4 +60,4 @@ if __name__ == "__main__":
     seconds, pairs = timed(ours, items)
     baseline, same = timed(row_by_row, items)
     assert pairs == same, f"{len(pairs)} pairs against {len(same)}"
-    print(f"normalize + pair_up on {ITEMS:,} items, {len(pairs):,} pairs: {ITEMS / seconds:,.0f} items/s; row-by-row pandas {ITEMS / baseline:,.0f} items/s; {baseline / seconds:.1f} times as fast")
+    keep("01_collect", f"normalize + pair_up on {ITEMS:,} items", ITEMS / seconds, "items/s", f"{baseline / seconds:.1f} times row-by-row pandas in the same run, {len(pairs):,} pairs each")

@@ -5,6 +5,7 @@ import time
 
 import numpy
 
+from keeping import keep
 from replytune.clean import Vectors, audit_split, components, near_blocks, near_pairs
 from replytune.schema import Pair, sample_rows
 
@@ -43,11 +44,12 @@ def against_loops():
     blocked, found = min((timed(near_pairs, vectors, BOUND) for _ in range(3)), key=lambda run: run[0])
     few = numpy.concatenate([vectors[:100], vectors[-300:-200]])
     per_pair = blocked / (len(vectors) * (len(vectors) - 1) / 2)
-    print(f"near copies among 10,000: {blocked:.2f} s, {len(found)} pairs")
-    for name, similarity, rows in (("numpy.dot a pair", numpy.dot, few), ("plain Python a pair", plain_python, few.tolist()), ("sklearn a pair, as in the founding sketch", by_sklearn, few[50:150])):
+    assert len(found) == 300
+    keep("03_clean", "near copies among 10,000 replies", blocked, "s", "exact, all 300 planted ones found")
+    for name, similarity, rows in (("a loop of numpy.dot", numpy.dot, few), ("a loop in plain Python", plain_python, few.tolist()), ("a loop of sklearn calls, as in the founding sketch", by_sklearn, few[50:150])):
         seconds, same = timed(loop, rows, similarity)
         if len(rows) == len(few): assert same == {pair[:2] for pair in near_pairs(few, BOUND)}
-        print(f"  {seconds / (len(rows) * (len(rows) - 1) / 2) / per_pair:8,.0f} times the pairs per second of a loop with {name} (timed on {len(rows)} texts)")
+        keep("03_clean", f"near copies among 10,000, against {name}", seconds / (len(rows) * (len(rows) - 1) / 2) / per_pair, "times the pairs per second", f"loop timed on {len(rows)} texts")
 
 
 def beside_semhash():
@@ -72,8 +74,9 @@ def beside_semhash():
     theirs, found = timed(semhash)
     recall = lambda some: len({max(place, place % 100_000) for place in some if place >= 97_000} & truth) / len(truth)
     pairs = lambda some: len({place if place >= 97_000 else place + 97_000 for place in some} & truth) / len(truth)  # of two copies either may be dropped
-    print(f"near copies among 100,000: {ours:.0f} s, recall {recall(dropped):.4f} of {len(truth)} by brute force; SemHash {theirs:.0f} s, recall {pairs(found):.4f}; "
-          f"largest memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    keep("03_clean", "near copies among 100,000", ours, "s", f"recall {recall(dropped):.4f} of {len(truth)} found by brute force")
+    keep("03_clean", "near copies among 100,000, SemHash on the same vectors", theirs, "s", f"recall {pairs(found):.4f}")
+    keep("03_clean", "largest memory of both", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "GiB")
 
 
 def audit():
@@ -89,7 +92,8 @@ def audit():
     from replytune.schema import sha256
     vectors.known = {sha256(text)[:32]: unit[place] for place, text in enumerate(dict.fromkeys([pair.tweet for pair in many] + [pair.reply for pair in many]))}
     seconds, found = timed(audit_split, many, vectors, BOUND)
-    print(f"audit of 10,000 pairs, vectors at hand: {seconds:.1f} s, {len(found['leaks'])} leaks")
+    assert len(found["leaks"]) == 1  # the planted one
+    keep("03_clean", "audit of 10,000 pairs", seconds, "s", "vectors at hand; the planted leak found")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from keeping import keep
 from replytune.schema import Pair, resolve, sample_rows
 from replytune.validate import ValidateParams, cheap_reasons, decide, english_probability, measure, measure_cheaply, toxicity_model
 
@@ -40,21 +41,22 @@ if __name__ == "__main__":
     sample, bounds = [Pair.model_validate(row) for row in sample_rows("pairs.jsonl")], ValidateParams()
     many = as_collected(sample, 50_000)
     best = min(timed(lambda: [cheap_reasons(measure_cheaply(pair), bounds) for pair in many])[0] for _ in range(3))
-    print(f"cheap filters: {len(many) / best:,.0f} pairs/s")
+    keep("02_validate", "cheap filters, measured and decided", len(many) / best, "pairs/s")
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = make_detoxify(Path(folder), [pair.reply for pair in sample], **BASE)
         bounds = ValidateParams(toxicity_backend="detoxify", toxicity_checkpoint=str(checkpoint), toxicity_config=folder, toxicity_max=1.0)
-        model, few = toxicity_model("detoxify", str(checkpoint), folder), as_collected(sample, 400)
-        texts = sorted({pair.reply for pair in few}, key=len)
+        model, few = toxicity_model("detoxify", str(checkpoint), folder), as_collected(sample, 690)
+        texts = sorted({pair.reply for pair in few}, key=len)[::2]
         model(texts[:64])  # warm-up
         one, scores = timed(lambda: [model([text])[0] for text in texts])
         batched, same = timed(lambda: [score for start in range(0, len(texts), 64) for score in model(texts[start : start + 64])])
         assert max(abs(a - b) for a, b in zip(scores, same)) < 1e-4
-        print(f"toxicity at BERT base size, {len(texts)} texts: batches of 64 by length are {one / batched:.1f} times as fast as one by one ({len(texts) / batched:.0f} against {len(texts) / one:.0f} texts/s)")
+        keep("02_validate", "toxicity at Detoxify's size, batches of 64 by length", one / batched, "times one by one", f"{len(texts) / batched:.0f} against {len(texts) / one:.0f} texts/s, random weights, {len(texts)} texts")
         slow, decisions = timed(singly, few, bounds, model)
         stage, measures = timed(measure, few, bounds, Path(folder) / "cache")
         kept = [not decide(found, bounds) for found in measures]
         assert kept == [not reasons for reasons in decisions]
         again, _ = timed(measure, few, bounds, Path(folder) / "cache")
-        print(f"the whole stage on {len(few)} pairs as collected ({sum(kept)} kept): {slow / stage:.1f} times as fast as every row singly with all models; a second time {slow / again:.0f} times")
+        keep("02_validate", "the whole stage on pairs as collected", slow / stage, "times every row singly with all models", f"{len(few)} pairs, of which {sum(kept)} are kept; decisions identical")
+        keep("02_validate", "the whole stage a second time", slow / again, "times every row singly with all models", "scores from the cache")

@@ -184,29 +184,30 @@ def last_on(rows: list[Decision], reply_id: str) -> int | None:
     "The place of the last row about a pair"
     return next((place for place in range(len(rows) - 1, -1, -1) if rows[place].reply_id == reply_id), None)
 
-# %% ../nbs/04_review.ipynb #ab8fb187
+# %% ../nbs/04_review.ipynb #ff91eeba
 class ReviewLog:
     "An append-only file of one reviewer's decisions and what they amount to"
 
     def __init__(self, path, reviewer: str):
         self.path, self.reviewer = Path(path), reviewer
-        self.state, self.size, self.inode = ReviewState(), 0, None
+        self.state, self.size, self.last = ReviewState(), 0, b""
         self.sync()
 
     def sync(self) -> ReviewState:
         "Read the lines that were added since the last look, by whomever; from the top if the file is another one now"
-        about = self.path.stat() if self.path.exists() else None
-        if about is None or about.st_size < self.size or about.st_ino != self.inode:
-            self.state, self.size = ReviewState(), 0
-        if about is not None and about.st_size > self.size:
+        data = b""
+        if self.path.exists():
             with open(self.path, "rb") as file:
-                file.seek(self.size)
+                file.seek(self.size - len(self.last))
                 data = file.read()
-            whole = data[: data.rfind(b"\n") + 1]
-            for row in decisions_in(whole.decode("utf-8"), self.path, self.state.lines):
-                self.state.take(row)
-            self.size += len(whole)
-        self.inode = about and about.st_ino
+        if not data.startswith(self.last) or (self.size and not data):
+            self.state, self.size, self.last = ReviewState(), 0, b""
+            return self.sync()
+        new = data[len(self.last) : data.rfind(b"\n") + 1]
+        for row in decisions_in(new, self.path, self.state.lines):
+            self.state.take(row)
+        if new:
+            self.size, self.last = self.size + len(new), new[new[:-1].rfind(b"\n") + 1 :]
         return self.state
 
     def add(self, reply_id: str, decision: str, **more) -> Decision:
@@ -229,13 +230,13 @@ class ReviewLog:
 
     def read(self) -> list[Decision]:
         "Every whole line so far"
-        return decisions_in(self.path.read_text("utf-8"), self.path) if self.path.exists() else []
+        return decisions_in(self.path.read_bytes(), self.path) if self.path.exists() else []
 
-# %% ../nbs/04_review.ipynb #9019f34b
-def decisions_in(text: str, path: Path, before: int = 0) -> list[Decision]:
+# %% ../nbs/04_review.ipynb #fb5892e4
+def decisions_in(data: bytes, path: Path, before: int = 0) -> list[Decision]:
     "The decisions in whole lines of a log; `StageError` names a line that is none"
     rows = []
-    for number, line in enumerate(text[: text.rfind("\n") + 1].split("\n")[:-1], before + 1):
+    for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], before + 1):
         try:
             rows.append(Decision.model_validate_json(line))
         except ValidationError as error:
@@ -495,7 +496,7 @@ def votes_on(voices: dict[str, ReviewState], reply_id: str) -> dict[str, Decisio
 def differ(votes: dict[str, Decision]) -> bool:
     return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
 
-# %% ../nbs/04_review.ipynb #78a2fa58
+# %% ../nbs/04_review.ipynb #8e4d5a2e
 def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None = None):
     "Log one action on the pair that is shown, and move on"
     desk.log.sync()
@@ -518,7 +519,9 @@ def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None =
         before = now.decision.text if now.decision and now.decision.text and not desk.repeat else pair.reply
         more |= {"text": edited(pair, text).reply, "previous": before}
     desk.log.add(pair.reply_id, name, **more)
-    if name not in ("mark", "unflag"):
+    if name in ("mark", "unflag"):
+        remember(desk)
+    else:
         move_on(desk, order)
 
 
@@ -634,7 +637,7 @@ def write_draft(desk: Desk, text: str | None):
     desk.draft = text
     remember(desk)
 
-# %% ../nbs/04_review.ipynb #240426ff
+# %% ../nbs/04_review.ipynb #93472bc6
 def readable_text(text: str) -> str:
     "Escaped text in which hidden characters are named"
     return "".join(
@@ -647,7 +650,7 @@ def post(name: str, text: str, numbers: str, kind: str = "") -> str:
     "One post as HTML; `name` and `numbers` as they are to be shown"
     return (
         f'<div class="rt-post {kind}"><span'
-        f' class="rt-face">{html.escape(name[:1].upper()) or "?"}</span><div><div'
+        f' class="rt-face">{html.escape(name.lstrip("@")[:1].upper()) or "?"}</span><div><div'
         f' class="rt-who">{html.escape(name)}</div><div class="rt-text"'
         f' dir="auto">{readable_text(text)}</div><div'
         f' class="rt-numbers">{html.escape(numbers)}</div></div></div>'
@@ -700,7 +703,7 @@ def card(
         )
     return f'<div class="rt-card" data-shown="{token}">{"".join(parts)}</div>'
 
-# %% ../nbs/04_review.ipynb #684810fb
+# %% ../nbs/04_review.ipynb #60ea8620
 STYLE = """<style>
 .rt-card, .rt-bar, .rt-message, .rt-keys { max-width: 44em; font-size: 14px; line-height: 1.45; }
 .rt-card { border: 1px solid rgba(128,128,128,.4); border-radius: 12px; padding: 10px 14px; margin: 6px 0; }
@@ -711,7 +714,8 @@ STYLE = """<style>
 .rt-reply .rt-face { background: #2a7ab9; }
 .rt-who { font-weight: 600; }
 .rt-text { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; max-height: 22em; overflow-y: auto; font-size: 15px; }
-.rt-numbers, .rt-message { opacity: .75; font-size: 12.5px; min-height: 1.4em; }
+.rt-numbers, .rt-message { opacity: .75; font-size: 12.5px; }
+.rt-message { min-height: 1.4em; }
 .rt-card details { overflow-wrap: anywhere; unicode-bidi: isolate; font-size: 13px; max-height: 16em; overflow-y: auto; }
 .rt-card summary { cursor: pointer; }
 .rt-badge { display: inline-block; background: #d9822b; color: #111; border-radius: 8px; padding: 0 8px; margin: 0 6px 4px 0; font-size: 12px; }
@@ -720,8 +724,8 @@ STYLE = """<style>
 .rt-track div { height: 100%; background: #2e8b57; }
 .rt-error { color: #fff; background: #b3261e; opacity: 1; border-radius: 4px; padding: 2px 8px; }
 .rt-keys span { display: inline-block; border: 1px solid rgba(128,128,128,.5); border-radius: 4px; padding: 1px 8px; margin: 0 6px 6px 0; font-size: 13px; }
-.replytune-review { outline: 2px solid transparent; outline-offset: 4px; max-width: 46em; padding: 4px; box-sizing: border-box; }
-.replytune-review:focus-within { outline-color: #2a7ab9; border-radius: 8px; }
+.replytune-review { border: 2px solid transparent; border-radius: 8px; outline: none; max-width: 46em; padding: 6px 8px; box-sizing: border-box; }
+.replytune-review:focus-within { border-color: #2a7ab9; }
 .replytune-review .widget-html { overflow: visible; }
 .replytune-review .widget-html-content { line-height: 1.45; white-space: normal; }
 .replytune-review button { width: auto; }
@@ -751,7 +755,7 @@ def labelled(name: str) -> str:
     key, words = KEYS[name]
     return f"{words} · {ON_BUTTONS.get(key, key)}"
 
-# %% ../nbs/04_review.ipynb #a08334cc
+# %% ../nbs/04_review.ipynb #9a0a101e
 LISTEN = """
 function render({ model, el }) {
   let root = null, stopped = false;
@@ -789,7 +793,7 @@ function render({ model, el }) {
     if (!root) { requestAnimationFrame(attach); return; }
     root.tabIndex = 0;
     root.setAttribute("data-lm-suppress-shortcuts", "true");
-    root.addEventListener("keydown", onKey);
+    root.addEventListener("keydown", onKey, true);
     root.addEventListener("click", onClick, true);
     root.addEventListener("change", onChange);
   };
@@ -803,7 +807,7 @@ function render({ model, el }) {
     stopped = true;
     model.off("change:turn", onTurn);
     if (root) {
-      root.removeEventListener("keydown", onKey);
+      root.removeEventListener("keydown", onKey, true);
       root.removeEventListener("click", onClick, true);
       root.removeEventListener("change", onChange);
     }
@@ -827,7 +831,7 @@ def keyboard():
 
     return Keyboard
 
-# %% ../nbs/04_review.ipynb #bdc74b7b
+# %% ../nbs/04_review.ipynb #b1b721a2
 class Panel:
     "Buttons, keys and a card over a `Desk`; `panel.widget` is what JupyterLab shows"
 
@@ -837,8 +841,12 @@ class Panel:
         self.desk, self.open_all, self.asking, self.message, self.error = desk, False, False, "", False
         self.drawing = False  # while the widgets are set from the desk, they must not set the desk
         self.status, self.view, self.notice = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
-        self.only = ipywidgets.Dropdown(options=list(SHOWS), description="Show", value="undecided")
-        self.within = ipywidgets.Dropdown(options=within_options(desk), description="in")
+        short = {
+            "layout": ipywidgets.Layout(width="48%", min_width="16em"),
+            "style": {"description_width": "auto"},
+        }
+        self.only = ipywidgets.Dropdown(options=list(SHOWS), description="Show", **short)
+        self.within = ipywidgets.Dropdown(options=within_options(desk), description="in", **short)
         self.box = ipywidgets.Textarea(rows=4, layout=ipywidgets.Layout(width="auto"))
         self.keys = keyboard()()
         self.buttons = {name: ipywidgets.Button(description=labelled(name)) for name in KEYS}
@@ -956,7 +964,7 @@ def save_edit(desk: Desk):
         raise StageError("the text is unchanged: cancel with Esc, then K keeps it as it is")
     act(desk, "edit", text=desk.draft)
 
-# %% ../nbs/04_review.ipynb #2f5bdffc
+# %% ../nbs/04_review.ipynb #60681ba1
 def arranged(panel: Panel):
     "The widgets in their places"
     from ipywidgets import HTML, HBox, Layout, VBox
@@ -966,6 +974,8 @@ def arranged(panel: Panel):
 
     panel.editor = VBox([panel.box, row("save", "cancel")])
     panel.checks = row(*(name for name in KEYS if name.startswith("why ")))
+    for check, meaning in CHECKS.items():
+        panel.buttons[f"why not {check}"].tooltip = meaning
     for name, style in (("keep", "success"), ("reject", "danger"), ("edit", "info")):
         panel.buttons[name].button_style = style
     widget = VBox(
@@ -1000,7 +1010,7 @@ def within_options(desk: Desk) -> list[tuple[str, str]]:
         if count > 1
     ]
 
-# %% ../nbs/04_review.ipynb #c3c79212
+# %% ../nbs/04_review.ipynb #174d83b8
 def redraw(panel: Panel):
     "Bring every widget up to date; a widget whose value is the same sends nothing"
     desk, buttons = panel.desk, panel.buttons
@@ -1013,12 +1023,16 @@ def redraw(panel: Panel):
     now = desk.now(desk.current) if desk.current else Standing()
     marks = now.repeat_marks if desk.repeat else now.marks
     for check in CHECKS:
-        style = {None: "", True: "success", False: "danger"}[marks.get(check)]
-        buttons[f"why not {check}"].button_style = style
-        holds = check if marks.get(check) else f"not {check}"
-        buttons[f"why not {check}"].description = labelled(f"why not {check}").replace(
-            f"not {check}", holds
+        holds = None if panel.asking else marks.get(check)
+        sign = (
+            f"not {check}"
+            if panel.asking
+            else {None: check, True: f"✓ {check}", False: f"✗ not {check}"}[holds]
         )
+        button = buttons[f"why not {check}"]
+        button.button_style = {None: "", True: "success", False: "danger"}[holds]
+        button.description = labelled(f"why not {check}").replace(f"not {check}", sign)
+    buttons["why other"].layout.display = None if panel.asking else "none"
     buttons["flag"].button_style = "warning" if now.flagged and not desk.repeat else ""
     if desk.draft is not None and panel.box.value != desk.draft:
         panel.box.value = desk.draft
@@ -1429,7 +1443,7 @@ def why_open(pair: Pair, voices: dict[str, ReviewState], votes: dict[str, Decisi
         return "changed since it was read"
     return "disputed" if differ(votes) else None
 
-# %% ../nbs/04_review.ipynb #bc70b751
+# %% ../nbs/04_review.ipynb #bc8f06c8
 def bring_in(source: Path, target: Path):
     "Copy a decisions log into the run, or check that the one there continues it or is continued by it"
     new, old = source.read_bytes(), target.read_bytes() if target.exists() else b""
@@ -1448,7 +1462,7 @@ def read_logs(paths: list[Path]) -> dict[str, ReviewState]:
     "The state of each reviewer; the name of a log's file is the reviewer's"
     voices = {}
     for path in paths:
-        rows = decisions_in(path.read_text("utf-8"), path)
+        rows = decisions_in(path.read_bytes(), path)
         if strangers := {row.reviewer for row in rows} - {path.stem}:
             raise StageError(
                 f"{path} holds decisions of {sorted(strangers)[0]!r}; one log per reviewer, named after"

@@ -755,10 +755,10 @@ def labelled(name: str) -> str:
     key, words = KEYS[name]
     return f"{words} · {ON_BUTTONS.get(key, key)}"
 
-# %% ../nbs/04_review.ipynb #9a0a101e
+# %% ../nbs/04_review.ipynb #c1ea405e
 LISTEN = """
 function render({ model, el }) {
-  let root = null, stopped = false;
+  let root = null, stopped = false, byMouse = false;
   const focus = () => {
     const box = model.get("editing") && root.querySelector("textarea");
     (box || root).focus({ preventScroll: true });
@@ -770,7 +770,11 @@ function render({ model, el }) {
   const onKey = (event) => {
     const typing = event.target.closest("textarea, input, select");
     let key = name(event);
-    if (typing && key === "Escape" && typing.tagName === "SELECT") { root.focus(); return; }
+    if (typing && typing.tagName === "SELECT") {
+      byMouse = false;
+      if (key === "Escape" || key === "Enter") { event.preventDefault(); root.focus(); }
+      return;
+    }
     if (key === "Enter" && (event.ctrlKey || event.metaKey)) key = "Ctrl+Enter";
     else if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (typing && key !== "Ctrl+Enter" && key !== "Escape") return;
@@ -786,20 +790,29 @@ function render({ model, el }) {
     if (event.detail > 1 && event.target.closest("button")) { event.preventDefault(); event.stopPropagation(); }
     if (!event.target.closest("textarea, input, select, summary")) setTimeout(focus, 0);
   };
-  const onChange = (event) => { if (event.target.closest("select")) setTimeout(focus, 0); };
+  const keep = () => {
+    const inside = root.querySelectorAll("button, select, textarea, summary");
+    for (const node of [root, ...inside]) node.setAttribute("data-lm-suppress-shortcuts", "true");
+  };
+  const stop = (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation(); };
+  const onDown = (event) => { byMouse = Boolean(event.target.closest("select")); };
+  const onChange = (event) => { if (byMouse && event.target.closest("select")) setTimeout(focus, 0); };
   const attach = () => {
     if (stopped) return;
     root = el.closest(".replytune-review");
     if (!root) { requestAnimationFrame(attach); return; }
     root.tabIndex = 0;
-    root.setAttribute("data-lm-suppress-shortcuts", "true");
+    keep();
     root.addEventListener("keydown", onKey, true);
+    root.addEventListener("keydown", stop);
     root.addEventListener("click", onClick, true);
+    root.addEventListener("mousedown", onDown, true);
     root.addEventListener("change", onChange);
   };
   const onTurn = () => setTimeout(() => {
     const at = document.activeElement;
-    if (root && (at === document.body || root.contains(at))) focus();
+    if (root) keep();
+    if (root && (at === document.body || (root.contains(at) && at.tagName !== "SELECT"))) focus();
   }, 0);
   attach();
   model.on("change:turn", onTurn);
@@ -808,7 +821,9 @@ function render({ model, el }) {
     model.off("change:turn", onTurn);
     if (root) {
       root.removeEventListener("keydown", onKey, true);
+      root.removeEventListener("keydown", stop);
       root.removeEventListener("click", onClick, true);
+      root.removeEventListener("mousedown", onDown, true);
       root.removeEventListener("change", onChange);
     }
   };

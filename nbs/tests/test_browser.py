@@ -1,10 +1,9 @@
 """The report in a real browser: nothing overflows, nothing a stranger wrote is executed."""
 import json
-import os
-import shutil
 
 import pytest
 
+from browsing import chromium
 from replytune.generate import Generation
 from replytune.report import ReportParams, report_stage
 from replytune.schema import Run, SAMPLE_RUN, read_rows, sample_copy, sha256, to_lines, write_text
@@ -14,16 +13,7 @@ PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.
 
 @pytest.fixture(scope="module")
 def browser():
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        if os.environ.get("REPLYTUNE_REQUIRE_BROWSER"): pytest.fail("no chromium, though this machine must have one: apt-get install chromium")
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
-        yield browser
-        browser.close()
+    with chromium() as browser: yield browser
 
 
 def poisoned_run() -> Run:

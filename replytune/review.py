@@ -16,7 +16,7 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BIDI', 'BLANK
            'pace_chart', 'shares_with_intervals', 'keep_rate_chart', 'drift_chart', 'apply_reviews', 'why_open',
            'bring_in', 'read_logs', 'check_edits', 'review_stage', 'finish_review']
 
-# %% ../nbs/04_review.ipynb #c3a47c89
+# %% ../nbs/04_review.ipynb #4e9e3771
 import html
 import json
 import os
@@ -51,6 +51,7 @@ from replytune.schema import (
     read_records,
     read_rows,
     refusal,
+    resolve,
     sample_copy,
     sample_rows,
     sha256,
@@ -755,7 +756,7 @@ def labelled(name: str) -> str:
     key, words = KEYS[name]
     return f"{words} · {ON_BUTTONS.get(key, key)}"
 
-# %% ../nbs/04_review.ipynb #c1ea405e
+# %% ../nbs/04_review.ipynb #0cb1fa94
 LISTEN = """
 function render({ model, el }) {
   let root = null, stopped = false, byMouse = false;
@@ -787,7 +788,11 @@ function render({ model, el }) {
     model.send({ key, shown: shown ? shown.dataset.shown : null, text: box ? box.value : null });
   };
   const onClick = (event) => {
-    if (event.detail > 1 && event.target.closest("button")) { event.preventDefault(); event.stopPropagation(); }
+    const button = event.target.closest("button");
+    if (event.detail > 1 && button && !button.classList.contains("rt-again")) {
+      event.preventDefault();
+      event.stopPropagation();
+    }
     if (!event.target.closest("textarea, input, select, summary")) setTimeout(focus, 0);
   };
   const keep = () => {
@@ -921,13 +926,15 @@ class Panel:
         finally:
             self.drawing = False
 
-# %% ../nbs/04_review.ipynb #122bf596
+# %% ../nbs/04_review.ipynb #a69901d2
 def press(panel: Panel, name: str):
     "Carry out a button's name"
     desk, why = panel.desk, name.removeprefix("why ")
     asking, panel.asking = panel.asking, False
     if desk.draft is not None and name not in ("save", "cancel"):
         raise StageError("an edit is open: save it with Ctrl+Enter, or cancel it with Esc")
+    if asking and why == name:
+        return  # the question "why?" was not answered: nothing is decided, nothing else is done
     if name in ("back", "forward"):
         browse(desk, -1 if name == "back" else 1)
     elif name == "open":
@@ -979,7 +986,7 @@ def save_edit(desk: Desk):
         raise StageError("the text is unchanged: cancel with Esc, then K keeps it as it is")
     act(desk, "edit", text=desk.draft)
 
-# %% ../nbs/04_review.ipynb #60681ba1
+# %% ../nbs/04_review.ipynb #14f3bc16
 def arranged(panel: Panel):
     "The widgets in their places"
     from ipywidgets import HTML, HBox, Layout, VBox
@@ -989,6 +996,8 @@ def arranged(panel: Panel):
 
     panel.editor = VBox([panel.box, row("save", "cancel")])
     panel.checks = row(*(name for name in KEYS if name.startswith("why ")))
+    for name in ("undo", "redo", "back", "forward"):
+        panel.buttons[name].add_class("rt-again")  # a double click on these means twice
     for check, meaning in CHECKS.items():
         panel.buttons[f"why not {check}"].tooltip = meaning
     for name, style in (("keep", "success"), ("reject", "danger"), ("edit", "info")):
@@ -1025,7 +1034,7 @@ def within_options(desk: Desk) -> list[tuple[str, str]]:
         if count > 1
     ]
 
-# %% ../nbs/04_review.ipynb #174d83b8
+# %% ../nbs/04_review.ipynb #bf47c661
 def redraw(panel: Panel):
     "Bring every widget up to date; a widget whose value is the same sends nothing"
     desk, buttons = panel.desk, panel.buttons
@@ -1061,7 +1070,7 @@ def draw_notice(panel: Panel):
     "The line below the buttons"
     desk, words = panel.desk, panel.message
     if not words and panel.asking:
-        words = f"Why? Press 1 to {len(REASONS)}; U or any other key goes back."
+        words = f"Why? Press 1 to {len(REASONS)}; any other key goes back."
     elif not words and desk.draft is not None:
         problems = edit_problems(desk.by_id[desk.current], desk.draft, desk.around.bounds)
         words = "Not yet: " + "; ".join(problems) if problems else "Ctrl+Enter saves this text."
@@ -1113,7 +1122,7 @@ def verdict_in_words(now: Standing) -> str:
     because = f" ({', '.join(now.decision.reasons)})" if now.decision and now.decision.reasons else ""
     return words + because + (", flagged" if now.flagged else "")
 
-# %% ../nbs/04_review.ipynb #7836ef34
+# %% ../nbs/04_review.ipynb #2e81df8e
 def status_line(desk: Desk) -> str:
     "Progress, pace and time left, as HTML"
     total = len(desk.pairs) + len(desk.chosen)
@@ -1124,7 +1133,7 @@ def status_line(desk: Desk) -> str:
     words = f"{done:,} of {total:,} decided" + (f" · {flagged} flagged" if flagged else "")
     if (pace := seconds_each(desk.state.done)) is not None and done < total:
         minutes = (total - done) * pace / 60
-        left = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
+        left = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"
         words += f" · {3600 / pace:,.0f} an hour · about {left} left"
     share = 100 * done / total if total else 100
     return (

@@ -114,13 +114,13 @@ def test_a_test_side_measures_one_model(tmp_path):
 def test_another_test_side_and_the_sample_carry_no_seal(tmp_path):
     ledger, pairs = tmp_path / SEALS, [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
     assert test_side(pairs) == test_side(pairs[::-1]) != test_side([pair for pair in pairs if pair.split != "test"][:1] + pairs[:40])
-    assert break_seal(ledger, "a", "one", "r") == ["one"] and break_seal(ledger, "b", "two", "r") == ["two"]
+    assert break_seal(ledger, ["a"], "one", "r") == ["one"] and break_seal(ledger, ["b"], "two", "r") == ["two"]
     shutil.copytree(resolve("nbs/results/sample"), tmp_path / "runs" / "sample")
     judge_stage(JudgeParams(run=str(tmp_path / "runs" / "sample"), **QUICK))
     assert not (tmp_path / "runs" / SEALS).exists()
 
 
 def test_a_seal_that_a_kill_cut_short(tmp_path):
-    break_seal(tmp_path / SEALS, "a", "one", "r")
-    with open(tmp_path / SEALS, "a") as file: file.write('{"test": "a", "mod')
-    assert break_seal(tmp_path / SEALS, "a", "one", "r") == ["one"]
+    break_seal(tmp_path / SEALS, ["a"], "one", "r")
+    with open(tmp_path / SEALS, "a") as file: file.write('{"test": ["a"], "mod')
+    assert break_seal(tmp_path / SEALS, ["a"], "one", "r") == ["one"]

@@ -525,7 +525,7 @@ def forget_in_caches(folder: Path, texts: frozenset) -> int:
             write_text(file, to_lines([row for row, stay in zip(rows, stays) if stay]))
     return count
 
-# %% ../nbs/03_clean.ipynb #57a7296d
+# %% ../nbs/03_clean.ipynb #a40c75cf
 FORGETTING = ".forgetting.json"
 
 
@@ -542,8 +542,9 @@ def what_goes(run: Run, who: str) -> dict:
         "trained": any(row["split"] != "test" and names(row, ids, handle) for row in reviewed),
         "true": [[stage, part, name] for stage, part, name, same in signatures(run, sections) if same],
         "removed": {},
+        "resumed": (run / FORGETTING).exists(),
     }
-    if (run / FORGETTING).exists():
+    if plan["resumed"]:
         old = json.loads((run / FORGETTING).read_text(encoding="utf-8"))
         plan |= {
             "true": old["true"],
@@ -565,7 +566,7 @@ def signatures(run: Run, sections: dict) -> Iterator[tuple[str, str, str, bool]]
         for name, used in section["appended"].items():
             yield stage, "appended", name, file_hashes(run / name) == used
 
-# %% ../nbs/03_clean.ipynb #2623c793
+# %% ../nbs/03_clean.ipynb #0515de45
 def forget(folder, who: str) -> dict:
     "Remove an author (by handle) or a post (by id) from every file of a run, sign the files again, and say what was removed where, what must be made again and where to look"
     run = Run(folder)
@@ -576,7 +577,7 @@ def forget(folder, who: str) -> dict:
     plan = what_goes(run, who)
     ids, handle, texts = set(plan["ids"]), plan["handle"], frozenset(plan["texts"])
     forget_in_files(run, plan, ids, handle, texts)
-    again = made_again(run, plan) if plan["removed"] else []
+    again = made_again(run, plan) if plan["removed"] or plan["resumed"] else []
     outside = [source for section in run.manifest().values() for source in section["sources"]]
     answer = {
         "who": who,

@@ -7,7 +7,7 @@ import numpy
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, cap_authors, clean, clean_stage, components, exact_groups, keep_best, near_blocks, near_pairs, placed, quality, quotations, split_of, tidy, tweet_clusters)
+from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, cap_authors, clean, clean_stage, components, copy_key, exact_groups, keep_best, near_blocks, near_pairs, placed, quality, quotations, split_of, tidy, tweet_clusters)
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, Run, StageError, read_rows, resolve, sample_copy, sample_rows, to_lines, write_text
 
@@ -188,3 +188,68 @@ def test_an_edit_that_makes_a_leak_stops_the_review(tmp_path):
 def test_quotations_are_whole_texts_only():
     long = "the quick brown fox jumps over the lazy dog and then sleeps for a very long while"
     assert quotations([long, f"He said: {long}!", long[:60], "short", "it is short"]) == [(0, 1), (2, 0), (2, 1)]
+
+
+# what a hostile reader found
+
+BOLD = str.maketrans({chr(ord("a") + number): chr(0x1D5EE + number) for number in range(26)})
+LONG = "Every team I have been on had one person who knew why the build was slow and nobody ever asked them about it"
+
+
+def two_tweets(first: dict, second: dict) -> list[Pair]:
+    return [PAIRS[0].model_copy(update={"tweet_id": "1", "reply_id": "11", "split": None, "reply": "We asked ours in the end, over lunch, and it took ten minutes."} | first),
+            PAIRS[0].model_copy(update={"tweet_id": "2", "reply_id": "12", "split": None, "reply": "Read the book, then write three small tools with it."} | second)]
+
+
+HIDDEN = {
+    "a reply near another tweet": two_tweets({"tweet": "My garden tomatoes are finally ripe", "reply": "What's the best way to learn Rust in 2024?"}, {"tweet": "What is the best way to learn Rust in 2024?"}),
+    "a quotation with another link": two_tweets({"tweet": f"{LONG} https://t.co/abc"}, {"tweet": f"I say this every week, in every single meeting, and people nod, and nothing happens afterwards, so once more for those in the back row who did not hear it: {LONG} https://t.co/xyz Anyway. What do you do about it, where you are?"}),
+    "a reply in mathematical letters": two_tweets({"tweet": "One tweet about slow builds", "reply": LONG}, {"tweet": "Gardens in May", "reply": LONG.translate(BOLD)}),
+    "one tweet with two texts": [*two_tweets({"tweet": "My garden tomatoes are finally ripe"}, {"tweet": LONG}), two_tweets({"tweet": LONG, "reply_id": "13", "reply": "A third voice says that lunch is not the place for it."}, {})[0]],
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_hidden_leak_is_caught_and_cleaned_away(name, vectors):
+    apart = [pair.model_copy(update={"split": "train" if pair.tweet_id == "1" else "test"}) for pair in HIDDEN[name]]
+    assert audit_split(apart, vectors, 0.9)["leaks"], name
+    for seed in range(8):
+        kept, _ = clean(HIDDEN[name], CleanParams(seed=seed, test_share=0.5, dev_share=0.2), vectors)
+        assert audit_split(kept, vectors, 0.9)["leaks"] == []
+
+
+def test_older_tweets_keep_the_sides_of_an_earlier_run(vectors):
+    params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
+    old = [pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS]
+    before = {pair.tweet_id: pair.split for pair in placed(old, params, vectors)[0]}
+    train, test = (next(pair for pair in placed(old, params, vectors)[0] if pair.split == side and len(pair.tweet) < 140) for side in ("train", "test"))
+    reposts = [pair.model_copy(update={"tweet_id": str(int(pair.tweet_id) - 10**17), "reply_id": str(int(pair.reply_id) - 10**17), "reply": " ".join(reversed(pair.reply.split()))}) for pair in old[::9]]
+    bridge = train.model_copy(update={"tweet_id": "5", "reply_id": "6", "tweet": f"{train.tweet} And, on another day: {test.tweet}", "reply": "Both of these again, I see, one after the other."})
+    moved = {pair.tweet_id: pair.split for pair in placed(old + reposts, params, vectors)[0]}
+    assert any(moved[id] != side for id, side in before.items()), "without the earlier run an older repost moves a group"
+    kept, dropped = placed(old + reposts + [bridge], params.model_copy(update={"sides_of": "earlier"}), vectors, before)
+    after = {pair.tweet_id: pair.split for pair in kept}
+    assert all(after[id] == side for id, side in before.items()) and [pair.tweet_id for pair in dropped] == ["5"] and audit_split(kept, vectors, 0.9)["leaks"] == []
+    with pytest.raises(StageError, match="take the earlier run's bound"): placed(old, params, vectors, before | {old[0].tweet_id: "train", twin(old): "test"})
+
+
+def twin(pairs: list[Pair]) -> str:
+    "Gives the second tweet the text of the first; returns its id"
+    other = next(pair.tweet_id for pair in pairs if pair.tweet_id != pairs[0].tweet_id)
+    pairs[:] = [pair.model_copy(update={"tweet": pairs[0].tweet}) if pair.tweet_id == other else pair for pair in pairs]
+    return other
+
+
+def test_the_stage_reads_the_earlier_sides():
+    run = sample_copy("03_clean")
+    earlier = resolve("nbs/results/sample/clean.jsonl")
+    clean_stage(CleanParams(run=str(run.folder), test_share=0.2, dev_share=0.2, seed=99, sides_of="nbs/results/sample/clean.jsonl"))
+    sides = {row["tweet_id"]: row["split"] for row in read_rows(earlier)}
+    assert all(sides[row["tweet_id"]] == row["split"] for row in read_rows(run / "clean.jsonl"))
+    assert "nbs/results/sample/clean.jsonl" in str(Run(run.folder).manifest()["03_clean"]["sources"])
+
+
+def test_texts_that_only_look_alike_to_a_key():
+    assert copy_key("🔥🔥🔥") != copy_key("👏") and copy_key("grew 1.5%") != copy_key("grew 15%") and copy_key("Measure, first!") == copy_key("measure first")
+    assert tidy("one\rtwo\x0bthree") == "one\ntwo\nthree" and tidy("e\u200b\u0301") == tidy(tidy("e\u200b\u0301")) == "é"
+    assert NearPairs(numpy.zeros((0, 4), "float32")).borderline(0.9) == []

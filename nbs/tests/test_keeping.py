@@ -124,3 +124,83 @@ def test_a_seal_that_a_kill_cut_short(tmp_path):
     break_seal(tmp_path / SEALS, ["a"], "one", "r")
     with open(tmp_path / SEALS, "a") as file: file.write('{"test": ["a"], "mod')
     assert break_seal(tmp_path / SEALS, ["a"], "one", "r") == ["one"]
+
+
+# what a hostile reader found
+
+def test_a_reply_without_its_id_is_forgotten_too(run):
+    "The human arm's rows hold the text alone"
+    text = read_rows(run / "generations/human.jsonl")[0]["reply"]
+    pair = next(row for row in read_rows(run / "reviewed.jsonl") if row["reply"] == text)
+    answer = forget(run.folder, pair["reply_id"])
+    assert text not in (run / "generations/human.jsonl").read_text() and "05_generate" in answer["make again"]
+    with pytest.raises(StageError): check_input(run, "generations/human.jsonl")
+
+
+@pytest.mark.parametrize("word", ["split", "train", "code", "keep", "reply", "author", "the", "minilm"])
+def test_a_handle_that_is_a_common_word_takes_nobody_else_along(run, word):
+    before = {name: len(read_rows(run / name)) for name in ("pairs.jsonl", "reviewed.jsonl", "clean.jsonl")}
+    answer = forget(run.folder, "@" + word)
+    assert answer["removed"] == {} and {name: len(read_rows(run / name)) for name in before} == before
+
+
+def test_forgetting_can_be_killed_anywhere_and_made_again(run, monkeypatch):
+    import replytune.clean as module
+    author = next(row for row in sample_rows("reviewed.jsonl") if row["split"] == "train")["reply_author"]
+    expected = shutil.copytree(run.folder, run.folder.parent / "whole")
+    whole = forget(expected, author)
+    real, left, kills, answer = module.write_text, 0, 0, None
+
+    def failing(path, text):
+        nonlocal left
+        if left == 0: raise KeyboardInterrupt
+        left -= 1
+        return real(path, text)
+
+    monkeypatch.setattr(module, "write_text", failing)
+    while answer is None:
+        left = 3 + kills % 2  # the note of what goes, then one or two more writes
+        try: answer = forget(run.folder, author)
+        except KeyboardInterrupt: kills += 1
+    assert kills >= 4
+    assert answer["make again"] == whole["make again"] and set(answer["removed"]) >= set(whole["removed"]) - {"cache"} and author not in everything(run)
+    for name in ("pairs.jsonl", "clean.jsonl", "reviewed.jsonl"): assert read_rows(run / name) == read_rows(expected / name) and check_input(run, name)
+
+
+def test_a_file_that_somebody_changed_is_not_signed_by_forgetting(run):
+    rows = read_rows(run / "clean.jsonl")
+    write_text(run / "clean.jsonl", to_lines([rows[0] | {"reply": "HAND EDITED"}, *rows[1:]]))
+    with pytest.raises(StageError): check_input(run, "clean.jsonl")
+    forget(run.folder, rows[5]["reply_author"])
+    with pytest.raises(StageError): check_input(run, "clean.jsonl")
+
+
+def test_notebooks_checkpoints_and_notes_do_not_keep_what_is_forgotten(run):
+    author = next(row for row in sample_rows("reviewed.jsonl") if row["split"] == "train")["reply_author"]
+    for name in ("notebooks/02.ipynb", "checkpoints/weights.bin", "elsewhere.txt"): write_text(run / name, f"by {author}")
+    section = run.manifest()["02_validate"]
+    run.save_section("02_validate", section | {"notes": {"warnings": [f"one author wrote 90 of 500 replies ({author!r}): a bot"]}})
+    answer = forget(run.folder, author)
+    assert not (run / "notebooks").exists() and not (run / "checkpoints").exists() and "(forgotten)" in (run / "manifest.json").read_text()
+    assert answer["look at"] == ["elsewhere.txt"]
+
+
+def test_orphan_vectors_never_become_those_of_other_texts(tmp_path):
+    two = Vectors().of(["an orphan", "another orphan"])
+    (tmp_path / "vectors-minilm.f32").write_bytes(two.tobytes())  # killed before their names were written
+    first = Vectors("minilm", tmp_path).of(["a", "bb"])
+    assert (Vectors("minilm", tmp_path).of(["a", "bb"]) == first).all() and not (first == two).all()
+    keys = tmp_path / "vectors-minilm.jsonl"
+    keys.with_suffix(".f32").write_bytes(first[:1].tobytes())  # shorter than the names say
+    assert numpy.allclose(Vectors("minilm", tmp_path).of(["bb"])[0], first[1], atol=1e-6)
+    keys.with_suffix(".f32").unlink()
+    assert Vectors("minilm", tmp_path).known == {}
+    assert Vectors("BAAI/model-x", tmp_path).keys != Vectors("other/model-x", tmp_path).keys
+
+
+def test_a_test_side_that_lost_a_tweet_is_the_same_test_side(tmp_path):
+    ledger, pairs = tmp_path / SEALS, [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
+    side = test_side(pairs)
+    break_seal(ledger, side, "one", "first")
+    with pytest.raises(StageError, match="measured another model already"): break_seal(ledger, side[1:], "two", "second")
+    assert break_seal(ledger, side[: len(side) // 3] + ["x"] * 40 + [str(number) for number in range(40)], "two", "second") == ["two"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from replytune.schema import Pair, ParameterError, Run, StageError, read_rows, resolve, sample_copy, sample_rows
-from replytune.validate import (Measures, Reject, ScoreCache, ValidateParams, data_warnings, decide, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened,
+from replytune.validate import (Measures, Reject, ScoreCache, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened,
                                 words_of)
 
 from tiny_detoxify import make_detoxify
@@ -173,3 +173,33 @@ def test_bounds_that_hold_nothing_are_an_error():
 
 
 def test_a_few_pairs_give_no_false_alarm(): assert data_warnings(PAIRS[:5], 5) == []
+
+
+# what a hostile reader found
+
+@pytest.mark.parametrize("text", ["call 555 123 4567", "+44 7911 123456", "+49 151 23456789", "+91 98765 43210", "+33 6 12 34 56 78", "phone:555-123-4567", "tel.555-123-4567", "555\u2011123\u20114567", "+1\u00a0555\u00a0010\u00a04477", "+4915123456789"])
+def test_telephone_numbers_as_people_write_them(text): assert personal_data(text) == ["phone"]
+
+
+@pytest.mark.parametrize("text", ["1 000 000 rows and 10 000 000 more", "thanks @john.but wait", "192.168.100.100:8080 and 10.0.0.1", "+5 points, +12 more, +100 in all", "2026-05-01 12:30:00.123456", "0.555-123-4567e3", "commit 1234567 after 7654321"])
+def test_numbers_that_are_no_telephones(text): assert personal_data(text) == []
+
+
+def test_nothing_hides_behind_what_no_reader_sees():
+    pair = PAIRS[0].model_copy(update={"reply": "Write to jane.doe\u200b@example.com, or say g\u200bm to her, she answers everybody in the morning."})
+    found = measure_cheaply(pair)
+    assert found.personal_data == ("email",) and found.spam_words == ("gm",) and found.characters == len(pair.reply) - 2
+
+
+def test_phrases_side_by_side_all_count():
+    assert generic_share(words_of("so true so true")) == generic_share(words_of("great post great post so true")) == 1.0
+
+
+def test_labels_of_a_country_and_scores_that_are_no_number():
+    good = next(found for found in measure([PAIRS[0]], BOUNDS) if not decide(found, BOUNDS))
+    for label in ("en-US", "EN", "en_GB"): assert decide(good._replace(tweet_language=label, platform_language=label, english=0.0), BOUNDS) == []
+    assert decide(good._replace(tweet_language="enm"), BOUNDS) == [Reject.tweet_language]
+    assert decide(good._replace(toxicity=float("nan")), BOUNDS) == [Reject.toxic]
+
+
+def test_no_pairs_at_all(): assert data_warnings([], 0) == ["there are no pairs"]

@@ -12,9 +12,10 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BIDI', 'BLANK
            'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'Panel', 'press', 'failing_marks', 'open_editor',
            'save_edit', 'arranged', 'within_options', 'redraw', 'draw_notice', 'shown_card', 'verdict_in_words',
            'status_line', 'seconds_each', 'still', 'review_panel', 'open_folder', 'bounds_of', 'review_frame',
-           'record_frame', 'check_row', 'agreement', 'all_agreement', 'states_of', 'disagreements', 'decisions_frame',
-           'pace_chart', 'shares_with_intervals', 'keep_rate_chart', 'drift_chart', 'apply_reviews', 'why_open',
-           'bring_in', 'read_logs', 'check_edits', 'review_stage', 'finish_review']
+           'record_frame', 'check_row', 'agreement', 'all_agreement', 'read_logs', 'states_of', 'disagreements',
+           'decisions_frame', 'pace_chart', 'shares_with_intervals', 'keep_rate_chart', 'drift_chart',
+           'reviewers_frame', 'progress_parts', 'review_progress', 'apply_reviews', 'why_open', 'bring_in',
+           'check_edits', 'review_stage', 'finish_review']
 
 # %% ../nbs/04_review.ipynb #4e9e3771
 import html
@@ -544,7 +545,7 @@ def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
     rest = {name: holds for name, holds in marks.items() if name != check}
     return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
 
-# %% ../nbs/04_review.ipynb #2748c849
+# %% ../nbs/04_review.ipynb #7e117db6
 def move_on(desk: Desk, before: list[str]):
     "Show what follows the current pair; `before`: what was listed when it was acted on"
     old, after = desk.current, listed(desk)
@@ -586,9 +587,11 @@ def show(desk: Desk, reply_id: str | None, repeat: bool = False):
 
 
 def browse(desk: Desk, step: int):
-    "Show the neighbour in the file (among what the filter lists, where it lists the current pair)"
-    order = listed(desk)
-    order = order if desk.current in order and not desk.repeat else [pair.reply_id for pair in desk.pairs]
+    "Show the neighbour: in the file while what is undecided is listed, so that the last card can be looked at again, else in the list"
+    if desk.only == "undecided":
+        order = [pair.reply_id for pair in desk.pairs if belongs(desk, pair)]
+    else:
+        order = listed(desk)
     if order:
         place = order.index(desk.current) if desk.current in order else 0
         show(desk, order[min(max(place + step, 0), len(order) - 1)])
@@ -1034,7 +1037,7 @@ def within_options(desk: Desk) -> list[tuple[str, str]]:
         if count > 1
     ]
 
-# %% ../nbs/04_review.ipynb #bf47c661
+# %% ../nbs/04_review.ipynb #aea513b5
 def redraw(panel: Panel):
     "Bring every widget up to date; a widget whose value is the same sends nothing"
     desk, buttons = panel.desk, panel.buttons
@@ -1098,7 +1101,7 @@ def shown_card(panel: Panel) -> str:
         if other is None or other in desk.place
     ]
     decided = None if desk.repeat else now.decision
-    body = card(pair, near, panel.open_all, decided, desk.token)
+    body = card(pair, near, panel.open_all or decided is not None, decided, desk.token)
     if decided:
         body = f'<div class="rt-message">Yours: {html.escape(verdict_in_words(now))}</div>' + body
     if desk.only == "disputed":
@@ -1314,7 +1317,21 @@ def all_agreement(voices: dict[str, ReviewState]) -> dict[str, dict]:
                 result[f"{one} and {other}"] = agreement(both)
     return result
 
-# %% ../nbs/04_review.ipynb #a75cfe07
+# %% ../nbs/04_review.ipynb #8d68b7e0
+def read_logs(paths: list[Path]) -> dict[str, ReviewState]:
+    "The state of each reviewer; the name of a log's file is the reviewer's"
+    voices = {}
+    for path in paths:
+        rows = decisions_in(path.read_bytes(), path)
+        if strangers := {row.reviewer for row in rows} - {path.stem}:
+            raise StageError(
+                f"{path} holds decisions of {sorted(strangers)[0]!r}; one log per reviewer, named after"
+                " them"
+            )
+        voices[path.stem] = ReviewState(rows)
+    return voices
+
+
 def states_of(decisions: list[Decision]) -> dict[str, ReviewState]:
     "The state of each reviewer among the decisions"
     voices: dict[str, ReviewState] = {}
@@ -1437,6 +1454,69 @@ def drift_chart(frame, block: int = 40, note: str = "") -> Chart | Unavailable:
     )
     return draw(plot, f"share kept in blocks: {words}", note=note)
 
+# %% ../nbs/04_review.ipynb #fc0ab195
+def reviewers_frame(frame, voices: dict[str, ReviewState]):
+    "A row for each reviewer: decided, kept, flagged, and the median seconds of a decision (`None`: not recorded)"
+    import pandas
+
+    rows = {}
+    for name, state in voices.items():
+        mine, standing = frame[frame["reviewer"] == name], [state[id] for id in state.of]
+        settled = [now.decision.decision for now in standing if now.settled]
+        median = mine["seconds"].dropna().median()
+        rows[name] = {
+            "decided": len(settled),
+            "kept": settled.count("keep"),
+            "edited": settled.count("edit"),
+            "rejected": settled.count("reject"),
+            "flagged": sum(now.flagged for now in standing),
+            "median seconds": None if pandas.isna(median) else round(float(median), 1),
+        }
+    return pandas.DataFrame(rows).T
+
+
+def progress_parts(
+    pairs: list[Pair], voices: dict[str, ReviewState], topics: dict[str, str], note: str = ""
+) -> list[str]:
+    "The tables and charts about a review, as pieces of HTML; what cannot be computed says why"
+    import pandas
+
+    frame = decisions_frame(pairs, voices, topics)
+    charts = [pace_chart(frame, note), drift_chart(frame, note=note)]
+    charts += [keep_rate_chart(frame, by, note=note) for by in ("topic", "author")]
+    numbers = pandas.DataFrame(
+        {
+            who: {
+                name: str(value) if isinstance(value, Unavailable) else f"{value:.3g}"
+                for name, value in found.items()
+            }
+            for who, found in all_agreement(voices).items()
+        }
+    ).T
+    disputed = pandas.DataFrame(disagreements(pairs, voices))
+    tables = [reviewers_frame(frame, voices), numbers, disputed]
+    shown_tables = [
+        table.astype(object).where(table.notna(), "").to_html() for table in tables if len(table)
+    ]
+    return shown_tables + [
+        chart.svg if isinstance(chart, Chart) else f"<p>{html.escape(str(chart))}</p>" for chart in charts
+    ]
+
+
+def review_progress(run: str, encoder: str | None = None):
+    "How the review of a run goes: reviewers, agreement, pairs in dispute, pace, drift, and keep rate by topic and author"
+    from IPython.display import HTML
+
+    folder = open_folder(run, "anyone")
+    pairs = read_records(folder / "clean.jsonl")
+    voices = read_logs(sorted((folder / "reviews").glob("*.jsonl")))
+    if not voices:
+        raise StageError(
+            f"nobody has decided anything in {run}/reviews yet; review_panel is where decisions are made"
+        )
+    vectors = Vectors(encoder or folder.manifest()["03_clean"]["parameters"]["encoder"], folder / "cache")
+    return HTML("".join(progress_parts(pairs, voices, topics_of(pairs, vectors))))
+
 # %% ../nbs/04_review.ipynb #ff5b596d
 def apply_reviews(
     pairs: list[Pair], voices: dict[str, ReviewState], adjudicator: str = ""
@@ -1467,7 +1547,7 @@ def why_open(pair: Pair, voices: dict[str, ReviewState], votes: dict[str, Decisi
         return "changed since it was read"
     return "disputed" if differ(votes) else None
 
-# %% ../nbs/04_review.ipynb #bc8f06c8
+# %% ../nbs/04_review.ipynb #1210a9b1
 def bring_in(source: Path, target: Path):
     "Copy a decisions log into the run, or check that the one there continues it or is continued by it"
     new, old = source.read_bytes(), target.read_bytes() if target.exists() else b""
@@ -1480,20 +1560,6 @@ def bring_in(source: Path, target: Path):
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-
-
-def read_logs(paths: list[Path]) -> dict[str, ReviewState]:
-    "The state of each reviewer; the name of a log's file is the reviewer's"
-    voices = {}
-    for path in paths:
-        rows = decisions_in(path.read_bytes(), path)
-        if strangers := {row.reviewer for row in rows} - {path.stem}:
-            raise StageError(
-                f"{path} holds decisions of {sorted(strangers)[0]!r}; one log per reviewer, named after"
-                " them"
-            )
-        voices[path.stem] = ReviewState(rows)
-    return voices
 
 
 def check_edits(kept: list[Pair], originals: dict[str, Pair], bounds: ValidateParams, cache_folder: Path):

@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from replytune.review import (
     CHECKS, DECIDES, REASONS, Around, Decision, Desk, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card,
-    due_repeat, edit_problems, hints, listed, narrow, record_frame, review_frame, review_panel, review_stage, seen_hash, states_of, status_line, write_draft)
+    due_repeat, edit_problems, hints, listed, narrow, record_frame, review_frame, review_panel, review_progress, review_stage, seen_hash, states_of, status_line, write_draft)
+from replytune.clean import forget
 from replytune.schema import Pair, Run, StageError, Unavailable, read_rows, sample_copy, sample_rows, sha256, to_lines, write_text
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
@@ -356,3 +357,41 @@ def test_bad_calls_name_the_fix(tmp_path):
     for name in ("../../etc", "", "a b", "ada.jsonl"):
         with pytest.raises(StageError, match="names a file"): review_panel("runs/none", name)
     with pytest.raises(StageError, match="run stage 03_clean first"): review_panel(str(tmp_path), "ada")
+
+
+def test_the_progress_of_a_run_is_one_page_and_says_what_it_cannot(tmp_path):
+    run = run_with({"ada": [answer("keep", number, seconds=10.0) for number in range(60)], "bo": [answer("reject", number, "bo", reasons=["not good"]) for number in range(0, 60, 2)]})
+    page = review_progress(str(run.folder)).data
+    assert "unavailable (none of these decisions says when it was made)" in page and "fewer than two blocks" in page and page.count("<svg") == 1 and "ada and bo" in page and "<table" in page
+    with pytest.raises(StageError, match="nobody has decided anything"): review_progress(str(sample_copy("04_review").folder))
+
+
+def test_a_half_written_edit_is_forgotten_too():
+    run = run_with({})
+    desk = Desk(PAIRS[:8], ReviewLog(run / "reviews/ada.jsonl", "ada"))
+    act(desk, "keep")
+    write_draft(desk, "words about somebody")
+    forget(run.folder, PAIRS[1].reply_id)
+    assert read_rows(aside(desk.log)) == [] and len(desk.log.read()) == 1
+    assert Desk(PAIRS[:8], ReviewLog(desk.log.path, "ada")).draft is None
+
+
+def test_after_the_decision_the_card_shows_whose_it_was(tmp_path):
+    panel = Panel(fresh_desk(tmp_path))
+    panel.press("keep")
+    panel.press("back")
+    assert PAIRS[0].reply_author in panel.view.value and "Yours: kept" in panel.view.value
+    panel.press("forward")
+    assert PAIRS[1].reply_author not in panel.view.value
+
+
+def test_asking_why_is_no_decision(tmp_path):
+    panel = Panel(fresh_desk(tmp_path))
+    panel.press("keep")
+    for other in ("undo", "keep", "back", "open", "reject"):
+        panel.press("reject")
+        panel.press(other)
+        assert panel.desk.state.lines == 1 and panel.desk.current == PAIRS[1].reply_id and not panel.asking
+    panel.press("reject")
+    panel.press("why other")
+    assert panel.desk.log.read()[-1].reasons == ["other"]

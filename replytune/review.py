@@ -1572,7 +1572,7 @@ def check_edits(kept: list[Pair], originals: dict[str, Pair], bounds: ValidatePa
                 " Edit it again (in the panel: show edited, E) or reject it"
             )
 
-# %% ../nbs/04_review.ipynb #04a07ead
+# %% ../nbs/04_review.ipynb #5caa6692
 def review_stage(params: ReviewParams):
     "Apply the decisions to `clean.jsonl`; writes `reviewed.jsonl` only when every pair is decided"
     with open_stage("04_review", params, reads=["clean.jsonl"]) as stage:
@@ -1590,9 +1590,9 @@ def review_stage(params: ReviewParams):
             raise StageError(
                 f"{len(still_open)} of {len(pairs)} pairs are not reviewed: {kinds} (first:"
                 f" {next(iter(still_open))})."
-                f' Open nbs/04_review.ipynb with `make lab`, run review_panel("{params.run}",'
-                ' reviewer="your_name").widget,'
-                " decide, and go on with FROM=04"
+                " Open any notebook with `make lab`, run `from replytune.review import review_panel` and"
+                f' `review_panel("{params.run}", reviewer="your_name").widget`, decide, and go on with'
+                " FROM=04"
             )
         finish_review(stage, params, pairs, kept, rejected, voices)
     return shown(stage)

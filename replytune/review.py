@@ -186,7 +186,7 @@ def last_on(rows: list[Decision], reply_id: str) -> int | None:
     "The place of the last row about a pair"
     return next((place for place in range(len(rows) - 1, -1, -1) if rows[place].reply_id == reply_id), None)
 
-# %% ../nbs/04_review.ipynb #ff91eeba
+# %% ../nbs/04_review.ipynb #38e95eed
 class ReviewLog:
     "An append-only file of one reviewer's decisions and what they amount to"
 
@@ -224,9 +224,16 @@ class ReviewLog:
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         mend_tail(self.path)
+        line = (row.model_dump_json() + "\n").encode()
         with open(self.path, "ab", buffering=0) as file:
-            file.write((row.model_dump_json() + "\n").encode())
-            os.fsync(file.fileno())
+            before = file.tell()
+            try:
+                while line:
+                    line = line[file.write(line) :]
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self.path, before)  # half a line, or one that may not survive, is no decision
+                raise
         self.sync()
         return row
 
@@ -1352,7 +1359,7 @@ def disagreements(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[dic
             rows.append({"reply_id": pair.reply_id} | said | {"reply": pair.reply})
     return rows
 
-# %% ../nbs/04_review.ipynb #7b960558
+# %% ../nbs/04_review.ipynb #a8fea807
 def decisions_frame(pairs: list[Pair], voices: dict[str, ReviewState], topics: dict[str, str] = {}):
     "A row for each first answer that stands, in the order in which they were given, as a DataFrame"
     import pandas
@@ -1378,11 +1385,8 @@ def pace_chart(frame, note: str = "") -> Chart | Unavailable:
     timed = frame.dropna(subset=["decided_at"])
     if timed.empty:
         return unavailable("none of these decisions says when it was made")
-    hours = (
-        timed.groupby([timed["decided_at"].dt.strftime("%d %b %H:00"), "reviewer"], sort=False)
-        .size()
-        .unstack(fill_value=0)
-    )
+    hours = timed.groupby([timed["decided_at"].dt.floor("h"), "reviewer"]).size().unstack(fill_value=0)
+    hours.index = hours.index.strftime("%d %b %H:00")
 
     def plot(axes):
         hours.plot.bar(stacked=True, ax=axes, rot=0, color=list(COLOURS.values())[2:])
@@ -1391,7 +1395,7 @@ def pace_chart(frame, note: str = "") -> Chart | Unavailable:
     words = ", ".join(f"{hour}: {count}" for hour, count in hours.sum(axis=1).items())
     return draw(plot, f"decisions per hour, {words}", note=note)
 
-# %% ../nbs/04_review.ipynb #81ad2261
+# %% ../nbs/04_review.ipynb #a78e3727
 def shares_with_intervals(frame, by: str):
     "Keep rate of each group with Wilson's 95 % interval, as a DataFrame"
     from statsmodels.stats.proportion import proportion_confint
@@ -1420,7 +1424,11 @@ def keep_rate_chart(frame, by: str, least: int = 8, note: str = "") -> Chart | U
         )
         axes.axvline(frame["kept"].mean(), color=COLOURS["base"], linestyle=":")
         axes.set_yticks(range(len(table)), [f"{name} ({count})" for name, count in table["count"].items()])
-        axes.set(xlim=(0, 1), xlabel="share kept, 95 % interval", title=f"Kept, by {by}")
+        axes.set(
+            xlim=(0, 1),
+            xlabel="share kept with 95 % interval; dotted: all decisions",
+            title=f"Kept, by {by}",
+        )
 
     words = ", ".join(f"{name} {share:.2f}" for name, share in table["share"].items())
     return draw(plot, f"share kept by {by}: {words}", height=0.9 + 0.25 * len(table), note=note)

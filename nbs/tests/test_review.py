@@ -188,7 +188,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_moves(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert "NOT SAVED" in panel.notice.value and panel.desk.current == before["place"][0]
     again = fresh_desk(tmp_path)
-    assert again.now(PAIRS[0].reply_id).settled
+    assert again.now(PAIRS[0].reply_id).settled and again.state.lines == 1
 
 
 def test_edits_keep_the_original_and_are_held_to_the_bounds(tmp_path):

@@ -485,27 +485,29 @@ def names(value, ids: set[str], handle: str, texts: frozenset = frozenset(), fie
     alone = WHO.search(field) is not None and lower.lstrip("@") == handle
     return alone or re.search(rf"(?:@|(?:x|twitter)\.com/){re.escape(handle)}(?!\w)", lower) is not None
 
-# %% ../nbs/03_clean.ipynb #605907c7
-def forget_in_lines(file: Path, gone, tombstone: dict | None = None) -> int:
+# %% ../nbs/03_clean.ipynb #f0b42527
+def forget_in_lines(file: Path, gone, tombstone: dict | None = None, only_count: bool = False) -> int:
     "Remove the rows for which `gone` holds from a JSON Lines file, or leave a tombstone in their place; returns how many"
     rows = read_rows(file)
-    kept = [tombstone if gone(row) else row for row in rows]
-    if count := sum(map(gone, rows)):
+    goes = [gone(row) for row in rows]
+    if any(goes) and not only_count:
+        kept = [tombstone if out else row for row, out in zip(rows, goes)]
         write_text(file, to_lines([row for row in kept if row is not None]))
-    return count
+    return sum(goes)
 
 
-def forget_in_dump(file: Path, gone) -> int:
+def forget_in_dump(file: Path, gone, only_count: bool = False) -> int:
     "The same for a dump as it was delivered, in whatever form; it is written again as JSON Lines"
     items = [as_json(item) for item in read_items(file)]
     kept = [item for item in items if not gone(item)]
-    if len(kept) < len(items):
-        text = to_lines(kept).encode()
-        file.write_bytes(gzip.compress(text, mtime=0) if file.read_bytes()[:2] == b"\x1f\x8b" else text)
+    if len(kept) < len(items) and not only_count:
+        text, partial = to_lines(kept).encode(), file.with_name(f".{file.name}.partial")
+        partial.write_bytes(gzip.compress(text, mtime=0) if file.read_bytes()[:2] == b"\x1f\x8b" else text)
+        os.replace(partial, file)
     return len(items) - len(kept)
 
 
-def forget_in_caches(folder: Path, texts: frozenset) -> int:
+def forget_in_caches(folder: Path, texts: frozenset, only_count: bool = False) -> int:
     "Remove the vectors and scores of texts, given by hash; returns how many. A kill in between costs the cache, which can be made again"
     import numpy
 
@@ -514,18 +516,19 @@ def forget_in_caches(folder: Path, texts: frozenset) -> int:
         rows = read_rows(file) if whole_lines(file) else []
         stays = [row["text"] not in texts for row in rows]
         count += stays.count(False)
-        if not all(stays):
-            if (matrix := file.with_suffix(".f32")).exists():
-                shape = (len(rows), rows[0]["dimensions"])
-                vectors = numpy.fromfile(matrix, dtype="float32")[: shape[0] * shape[1]]
-                file.unlink()
-                if vectors.size < shape[0] * shape[1]:
-                    continue
-                vectors.reshape(shape)[numpy.array(stays)].tofile(matrix)
-            write_text(file, to_lines([row for row, stay in zip(rows, stays) if stay]))
+        if all(stays) or only_count:
+            continue
+        if (matrix := file.with_suffix(".f32")).exists():
+            shape = (len(rows), rows[0]["dimensions"])
+            vectors = numpy.fromfile(matrix, dtype="float32")[: shape[0] * shape[1]]
+            file.unlink()
+            if vectors.size < shape[0] * shape[1]:
+                continue
+            vectors.reshape(shape)[numpy.array(stays)].tofile(matrix)
+        write_text(file, to_lines([row for row, stay in zip(rows, stays) if stay]))
     return count
 
-# %% ../nbs/03_clean.ipynb #a40c75cf
+# %% ../nbs/03_clean.ipynb #9936e70b
 FORGETTING = ".forgetting.json"
 
 
@@ -541,17 +544,13 @@ def what_goes(run: Run, who: str) -> dict:
         "texts": sorted(sha256(text)[:32] for text in texts),
         "trained": any(row["split"] != "test" and names(row, ids, handle) for row in reviewed),
         "true": [[stage, part, name] for stage, part, name, same in signatures(run, sections) if same],
-        "removed": {},
-        "resumed": (run / FORGETTING).exists(),
     }
-    if plan["resumed"]:
+    if (run / FORGETTING).exists():
         old = json.loads((run / FORGETTING).read_text(encoding="utf-8"))
-        plan |= {
-            "true": old["true"],
-            "trained": old["trained"] or plan["trained"],
-            "removed": old["removed"],
-        }
+        plan |= {name: old[name] for name in ("true", "trained", "removed")}
         plan |= {name: sorted({*plan[name], *old[name]}) for name in ("ids", "texts")}
+    else:
+        plan["removed"] = forget_in_files(run, plan, only_count=True)
     write_text(run / FORGETTING, json.dumps(plan))
     return plan
 
@@ -566,7 +565,7 @@ def signatures(run: Run, sections: dict) -> Iterator[tuple[str, str, str, bool]]
         for name, used in section["appended"].items():
             yield stage, "appended", name, file_hashes(run / name) == used
 
-# %% ../nbs/03_clean.ipynb #0515de45
+# %% ../nbs/03_clean.ipynb #25eaff5e
 def forget(folder, who: str) -> dict:
     "Remove an author (by handle) or a post (by id) from every file of a run, sign the files again, and say what was removed where, what must be made again and where to look"
     run = Run(folder)
@@ -575,31 +574,21 @@ def forget(folder, who: str) -> dict:
         if unfinished != who:
             forget(folder, unfinished)
     plan = what_goes(run, who)
-    ids, handle, texts = set(plan["ids"]), plan["handle"], frozenset(plan["texts"])
-    forget_in_files(run, plan, ids, handle, texts)
-    again = made_again(run, plan) if plan["removed"] or plan["resumed"] else []
+    forget_in_files(run, plan)
+    again = made_again(run, plan) if plan["removed"] else []
     outside = [source for section in run.manifest().values() for source in section["sources"]]
-    answer = {
-        "who": who,
-        "removed": plan["removed"],
-        "make again": again,
-        "not ours to change": sorted(set(outside)),
-    }
+    answer = {"who": who, "removed": plan["removed"], "make again": again}
     (run / FORGETTING).unlink()
-    return answer | {"look at": still_named(run, handle) if plan["removed"] else []}
+    found = still_named(run, plan["handle"]) if plan["removed"] else []
+    return answer | {"not ours to change": sorted(set(outside)), "look at": found}
 
 
-def forget_in_files(run: Run, plan: dict, ids: set[str], handle: str, texts: frozenset):
-    "Remove rows, cached numbers, executed notebooks and checkpoints; each is noted in the plan as it goes"
-
-    def note(name: str, count: int):
-        if count:
-            plan["removed"][name] = plan["removed"].get(name, 0) + count
-            write_text(run / FORGETTING, json.dumps(plan))
-
+def forget_in_files(run: Run, plan: dict, only_count: bool = False) -> dict[str, int]:
+    "Remove rows, cached numbers, executed notebooks and checkpoints; returns how many went from where"
+    ids, handle, texts = set(plan["ids"]), plan["handle"], frozenset(plan["texts"])
     gone = lambda row: names(row, ids, handle)
     told = lambda row: names(row, ids, handle, texts)  # such rows hold texts without their ids
-    note("cache", forget_in_caches(run / "cache", texts))
+    counts = {"cache": forget_in_caches(run / "cache", texts, only_count)}
     for file in sorted(run.folder.rglob("*")):
         name = file.relative_to(run.folder).as_posix()
         if (
@@ -608,16 +597,20 @@ def forget_in_files(run: Run, plan: dict, ids: set[str], handle: str, texts: fro
             or name.startswith(("cache/", "checkpoints/", "adapter"))
         ):
             continue
-        if name.startswith("purchase/rows/"):
-            note(name, forget_in_lines(file, gone, {"error": "forgotten"}))  # a later row keeps its place
+        if name.startswith("purchase/rows/"):  # a later row keeps its place
+            counts[name] = forget_in_lines(file, gone, {"error": "forgotten"}, only_count)
         elif name.startswith("raw/"):
-            note(name, forget_in_dump(file, gone))
+            counts[name] = forget_in_dump(file, gone, only_count)
         elif file.suffix == ".jsonl" and not name.startswith("purchase/"):
-            note(name, forget_in_lines(file, told if name.startswith(("generations/", "judge")) else gone))
-    for name in ["notebooks"] * bool(plan["removed"]) + ["checkpoints"] * plan["trained"]:
+            by_text = name.startswith(("generations/", "judge"))
+            counts[name] = forget_in_lines(file, told if by_text else gone, None, only_count)
+    counts = {name: count for name, count in counts.items() if count}
+    for name in ["notebooks"] * bool(counts or plan.get("removed")) + ["checkpoints"] * plan["trained"]:
         if (run / name).is_dir():
-            shutil.rmtree(run / name)
-            note(name, 1)
+            counts[name] = 1
+            if not only_count:
+                shutil.rmtree(run / name)
+    return counts
 
 
 def still_named(run: Run, handle: str) -> list[str]:

@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BIDI', 'BLANK', 'REPEATS', 'REPEAT_GAP', 'ABOUT_TEXT', 'SHOWS',
-           'STYLE', 'KEYS', 'ON_BUTTONS', 'LISTEN', 'ReviewParams', 'Decision', 'seen_hash', 'Standing', 'standing_of',
-           'ReviewState', 'last_on', 'ReviewLog', 'decisions_in', 'mend_tail', 'Around', 'topics_of', 'near_copies',
-           'hints', 'hidden', 'chosen_for_repeat', 'due_repeat', 'edited', 'edit_problems', 'Desk', 'listed', 'waits',
-           'belongs', 'fits', 'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks', 'move_on',
-           'step_back', 'show', 'browse', 'narrow', 'aside', 'remember', 'resume', 'write_draft', 'readable_text',
-           'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'Panel', 'press', 'failing_marks', 'open_editor',
-           'save_edit', 'arranged', 'within_options', 'redraw', 'draw_notice', 'shown_card', 'verdict_in_words',
-           'status_line', 'seconds_each', 'still', 'review_panel', 'open_folder', 'bounds_of', 'review_frame',
-           'record_frame', 'check_row', 'agreement', 'all_agreement', 'read_logs', 'states_of', 'disagreements',
-           'decisions_frame', 'pace_chart', 'shares_with_intervals', 'keep_rate_chart', 'drift_chart',
-           'reviewers_frame', 'progress_parts', 'review_progress', 'apply_reviews', 'why_open', 'bring_in',
-           'check_edits', 'review_stage', 'finish_review']
+           'OPEN_SHOWS', 'STYLE', 'KEYS', 'ON_BUTTONS', 'LISTEN', 'PEOPLE', 'ReviewParams', 'Decision', 'seen_hash',
+           'Standing', 'standing_of', 'ReviewState', 'last_on', 'ReviewLog', 'decisions_in', 'is_decision',
+           'complete_tail', 'mend_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden', 'chosen_for_repeat',
+           'due_repeat', 'owes_repeat', 'edited', 'edit_problems', 'Desk', 'listed', 'waits', 'belongs', 'fits',
+           'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks', 'move_on', 'step_back', 'show',
+           'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember', 'usable_note', 'drafts', 'write_draft', 'resume',
+           'readable_text', 'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'Panel', 'choose', 'press',
+           'failing_marks', 'open_editor', 'save_edit', 'arranged', 'within_options', 'redraw', 'draw_notice',
+           'shown_card', 'verdict_in_words', 'status_line', 'seconds_each', 'still', 'review_panel', 'open_folder',
+           'bounds_of', 'review_frame', 'as_cells', 'actions_on', 'record_frame', 'check_row', 'agreement',
+           'all_agreement', 'first_answer', 'read_logs', 'states_of', 'disagreements', 'decisions_frame', 'pace_chart',
+           'shares_with_intervals', 'keep_rate_chart', 'drift_chart', 'reviewers_frame', 'progress_parts',
+           'review_progress', 'apply_reviews', 'why_open', 'bring_in', 'check_edits', 'review_stage', 'finish_review']
 
-# %% ../nbs/04_review.ipynb #4e9e3771
+# %% ../nbs/04_review.ipynb #3a2c794d
 import html
 import json
 import os
@@ -31,7 +32,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from .clean import NearPairs, Vectors, audit_split, split_counts, tidy
 from .collect import link_count
@@ -85,7 +86,7 @@ CHECKS = {
 REASONS = (*(f"not {name}" for name in CHECKS), "other")
 DECIDES = ("keep", "reject", "edit")
 
-# %% ../nbs/04_review.ipynb #33f7c188
+# %% ../nbs/04_review.ipynb #d0f6b72e
 class Decision(Record):
     "One line of a log: what a reviewer did"
 
@@ -102,12 +103,18 @@ class Decision(Record):
     decided_at: AwareDatetime | None = None
     version: int = 1  # of the form of this line; 1 had neither `seen` nor `seconds`
 
+    @model_validator(mode="after")
+    def _an_edit_has_a_text(self):
+        if self.decision == "edit" and not self.text:
+            raise ValueError("an edit without a text")
+        return self
+
 
 def seen_hash(pair: Pair) -> str:
     "Names the two texts a reviewer saw"
     return sha256(f"{pair.tweet}\n{pair.reply}")[:16]
 
-# %% ../nbs/04_review.ipynb #4457a3be
+# %% ../nbs/04_review.ipynb #de18d9f8
 class Standing(NamedTuple):
     "Where one reviewer stands on one pair"
 
@@ -115,12 +122,23 @@ class Standing(NamedTuple):
     flagged: bool = False  # to be looked at again; a later decision clears it
     skips: int = 0
     marks: dict = {}
+    marks_seen: str | None = None  # hash of the texts that were marked
     repeat: tuple[Decision, Decision] | None = None  # the first answer and the blind second one
     repeat_marks: dict = {}
 
     @property
+    def contradicted(self) -> bool:
+        "Was the pair kept, and a check marked as failing afterwards?"
+        return (
+            self.decision is not None
+            and self.decision.decision != "reject"
+            and False in self.marks.values()
+        )
+
+    @property
     def settled(self) -> bool:
-        return self.decision is not None and not self.flagged
+        "Is there a decision that nothing has put in question since?"
+        return self.decision is not None and not self.flagged and not self.contradicted
 
 
 def standing_of(rows: list[Decision]) -> Standing:
@@ -128,21 +146,21 @@ def standing_of(rows: list[Decision]) -> Standing:
     now = Standing()
     for row in rows:
         if row.repeat:
-            if row.decision in DECIDES and now.decision:
+            if row.decision in DECIDES and now.decision and now.decision.seen == row.seen:
                 now = now._replace(repeat=(now.decision, row), repeat_marks={})
             elif row.decision == "mark":
                 now = now._replace(repeat_marks=row.marks)
         elif row.decision in DECIDES:
-            now = now._replace(decision=row, flagged=False, marks=row.marks)
+            now = now._replace(decision=row, flagged=False, marks=row.marks, marks_seen=row.seen)
         elif row.decision in ("flag", "unflag"):
             now = now._replace(flagged=row.decision == "flag")
         elif row.decision == "mark":
-            now = now._replace(marks=row.marks)
+            now = now._replace(marks=row.marks, marks_seen=row.seen)
         else:
             now = now._replace(skips=now.skips + 1)
     return now
 
-# %% ../nbs/04_review.ipynb #735b5cd4
+# %% ../nbs/04_review.ipynb #8e335262
 class ReviewState:
     "One reviewer's log, replayed: `done` are the actions that stand, `undone` those that a redo would bring back"
 
@@ -152,7 +170,8 @@ class ReviewState:
         self.of: dict[str, list[Decision]] = {}  # `done` by pair
         self.known: dict[str, Standing] = {}
         self.lines = 0
-        self.touched: dict[str, int] = {}  # how many actions stood when the pair was last acted on
+        self.answers = 0  # decisions that stand, second ones included
+        self.touched: dict[str, tuple[int, int]] = {}  # answers and lines when the pair was last acted on
         for row in rows:
             self.take(row)
 
@@ -163,8 +182,10 @@ class ReviewState:
         here = self.of.setdefault(row.reply_id, [])
         if row.decision == "undo":
             if here:
+                self.answers -= here[-1].decision in DECIDES
                 self.undone.append(here.pop())
                 del self.done[last_on(self.done, row.reply_id)]
+                self.touched[row.reply_id] = (self.answers, self.lines)
             return
         if row.decision == "redo":
             if (place := last_on(self.undone, row.reply_id)) is None:
@@ -174,7 +195,8 @@ class ReviewState:
             self.undone.clear()
         self.done.append(row)
         here.append(row)
-        self.touched[row.reply_id] = len(self.done)
+        self.answers += row.decision in DECIDES
+        self.touched[row.reply_id] = (self.answers, self.lines)
 
     def __getitem__(self, reply_id: str) -> Standing:
         if reply_id not in self.known:
@@ -186,13 +208,14 @@ def last_on(rows: list[Decision], reply_id: str) -> int | None:
     "The place of the last row about a pair"
     return next((place for place in range(len(rows) - 1, -1, -1) if rows[place].reply_id == reply_id), None)
 
-# %% ../nbs/04_review.ipynb #38e95eed
+# %% ../nbs/04_review.ipynb #a4217664
 class ReviewLog:
     "An append-only file of one reviewer's decisions and what they amount to"
 
     def __init__(self, path, reviewer: str):
         self.path, self.reviewer = Path(path), reviewer
         self.state, self.size, self.last = ReviewState(), 0, b""
+        complete_tail(self.path)
         self.sync()
 
     def sync(self) -> ReviewState:
@@ -223,7 +246,7 @@ class ReviewLog:
             **more,
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        mend_tail(self.path)
+        complete_tail(self.path)
         line = (row.model_dump_json() + "\n").encode()
         with open(self.path, "ab", buffering=0) as file:
             before = file.tell()
@@ -241,11 +264,12 @@ class ReviewLog:
         "Every whole line so far"
         return decisions_in(self.path.read_bytes(), self.path) if self.path.exists() else []
 
-# %% ../nbs/04_review.ipynb #fb5892e4
+# %% ../nbs/04_review.ipynb #095ddeb0
 def decisions_in(data: bytes, path: Path, before: int = 0) -> list[Decision]:
-    "The decisions in whole lines of a log; `StageError` names a line that is none"
+    "The decisions in the lines of a log, without what a crash left of a last one; `StageError` names a line that is none"
+    *lines, tail = data.split(b"\n")
     rows = []
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], before + 1):
+    for number, line in enumerate(lines + [tail] * is_decision(tail), before + 1):
         try:
             rows.append(Decision.model_validate_json(line))
         except ValidationError as error:
@@ -254,6 +278,23 @@ def decisions_in(data: bytes, path: Path, before: int = 0) -> list[Decision]:
                 " by hand, or take it out, and open the panel again"
             ) from None
     return rows
+
+
+def is_decision(line: bytes) -> bool:
+    "Is this a whole line, though its end may be missing?"
+    try:
+        return bool(Decision.model_validate_json(line))
+    except ValidationError:
+        return False
+
+
+def complete_tail(path: Path):
+    "Give a whole last line its end (an editor may have left it out); cut off half a one"
+    tail = path.read_bytes().rpartition(b"\n")[2] if path.exists() else b""
+    if tail and is_decision(tail):
+        with open(path, "ab") as file:
+            file.write(b"\n")
+    mend_tail(path)
 
 
 def mend_tail(path: Path):
@@ -362,24 +403,29 @@ BLANK = Pair.model_validate(
     | {"tweet_is_retweet": False, "tweet_is_quote": False, "reply_media": 0, "reply_links": 0}
 )
 
-# %% ../nbs/04_review.ipynb #e9890549
+# %% ../nbs/04_review.ipynb #ad5e6785
 REPEATS = 30  # pairs shown twice to each reviewer, at most a quarter of all
 REPEAT_GAP = 50  # decisions between the two answers, at most a quarter of the pairs
 
 
-def chosen_for_repeat(reply_ids: list[str], reviewer: str) -> list[str]:
-    "The pairs this reviewer will see twice"
-    count = min(REPEATS, len(reply_ids) // 4)
-    return sorted(reply_ids, key=lambda id: sha256(f"{reviewer} {id}"))[:count]
+def chosen_for_repeat(reply_ids: list[str], reviewer: str, gap: int) -> list[str]:
+    "The pairs this reviewer will see twice: none of the last `gap`"
+    early = reply_ids[: len(reply_ids) - gap]
+    return sorted(early, key=lambda id: sha256(f"{reviewer} {id}"))[: min(REPEATS, len(reply_ids) // 4)]
 
 
-def due_repeat(state: ReviewState, chosen: list[str], gap: int) -> str | None:
-    "A chosen pair whose second answer is missing and whose first lies `gap` actions back"
-    for id in chosen:
-        now = state[id]
-        if now.settled and now.repeat is None and len(state.done) - state.touched[id] >= gap:
-            return id
-    return None
+def due_repeat(desk: "Desk", gap: int) -> str | None:
+    "A chosen pair whose second answer is missing and whose first lies `gap` decisions back; the oldest"
+    due = [id for id in desk.chosen if owes_repeat(desk, id, gap)]
+    return min(due, key=desk.state.touched.get, default=None)
+
+
+def owes_repeat(desk: "Desk", reply_id: str, gap: int) -> bool:
+    "Has a chosen pair its first answer, `gap` decisions back, and not its second?"
+    now = desk.now(reply_id)
+    return (
+        now.settled and now.repeat is None and desk.state.answers - desk.state.touched[reply_id][0] >= gap
+    )
 
 # %% ../nbs/04_review.ipynb #39325f04
 ABOUT_TEXT = frozenset("link characters unique_words generic spam personal_data language toxic".split())
@@ -416,7 +462,7 @@ def edit_problems(pair: Pair, text: str | None, bounds: ValidateParams) -> list[
     }
     return [words[reason] for reason in cheap_reasons(new, bounds) if reason in words]
 
-# %% ../nbs/04_review.ipynb #8994e5d6
+# %% ../nbs/04_review.ipynb #e4608deb
 class Desk:
     "A reviewer's place among the pairs; everything but the drawing. `StageError`: what was asked for cannot be done"
 
@@ -424,8 +470,8 @@ class Desk:
         self.pairs, self.log, self.around, self.clock = pairs, log, around, clock
         self.by_id = {pair.reply_id: pair for pair in pairs}
         self.place = {pair.reply_id: place for place, pair in enumerate(pairs)}
-        self.chosen = chosen_for_repeat(list(self.by_id), log.reviewer)
         self.gap = min(REPEAT_GAP, len(pairs) // 4)
+        self.chosen = chosen_for_repeat(list(self.by_id), log.reviewer, self.gap)
         self.only, self.within, self.current, self.repeat = "undecided", "everything", None, False
         self.draft: str | None = None  # the text in the editor; `None`: it is closed
         self.token, self.started = 0, clock()
@@ -437,12 +483,15 @@ class Desk:
         return self.log.state
 
     def now(self, reply_id: str) -> Standing:
-        "Where the reviewer stands; a decision about other texts than today's does not count"
-        standing = self.state[reply_id]
-        seen = standing.decision and standing.decision.seen
-        return standing._replace(decision=None) if seen and seen != self.seen[reply_id] else standing
+        "Where the reviewer stands; what was said about other texts than today's does not count"
+        standing, today = self.state[reply_id], self.seen[reply_id]
+        if standing.decision and standing.decision.seen not in (None, today):
+            standing = standing._replace(decision=None, repeat=None)
+        if standing.marks_seen not in (None, today):
+            standing = standing._replace(marks={}, repeat_marks={})
+        return standing
 
-# %% ../nbs/04_review.ipynb #506f1780
+# %% ../nbs/04_review.ipynb #787ef266
 SHOWS = ("undecided", "flagged", "skipped", "kept", "edited", "rejected", "disputed", "with hints", "all")
 
 
@@ -503,11 +552,12 @@ def votes_on(voices: dict[str, ReviewState], reply_id: str) -> dict[str, Decisio
 
 
 def differ(votes: dict[str, Decision]) -> bool:
+    "Are there two answers, or two edits?"
     return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
 
-# %% ../nbs/04_review.ipynb #8e4d5a2e
+# %% ../nbs/04_review.ipynb #188a2fa6
 def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None = None):
-    "Log one action on the pair that is shown, and move on"
+    "Log one action on the pair that is shown, and move on. `text`: of an edit; with keep, that the collected text is meant"
     desk.log.sync()
     if name in ("undo", "redo"):
         return step_back(desk, name)
@@ -515,18 +565,25 @@ def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None =
     if pair is None:
         raise StageError("there is no pair on the desk; choose another filter")
     order, now = listed(desk), desk.now(pair.reply_id)
+    own_edit = now.decision is not None and now.decision.decision == "edit" and not desk.repeat
+    if name == "keep" and own_edit and text is None:
+        name, text = "edit", now.decision.text  # the card shows the reviewer's text: that is what is kept
     more = {"seen": desk.seen[pair.reply_id], "repeat": desk.repeat and name in (*DECIDES, "mark", "skip")}
     marks = now.repeat_marks if desk.repeat else now.marks
     if name == "mark":
         more["marks"] = next_marks(marks, reasons[0])
     elif name in DECIDES:
         check_decision(pair, desk.around.bounds, name, marks, reasons, text)
-        more |= {"marks": marks, "reasons": list(reasons), "seconds": round(desk.clock() - desk.started, 2)}
+        failing = {reason.removeprefix("not "): False for reason in reasons if reason != "other"}
+        seconds = round(desk.clock() - desk.started, 2)
+        more |= {"marks": marks | failing, "reasons": list(reasons), "seconds": seconds}
     elif name == "flag" and now.flagged:
         name = "unflag"
     if name == "edit":
-        before = now.decision.text if now.decision and now.decision.text and not desk.repeat else pair.reply
-        more |= {"text": edited(pair, text).reply, "previous": before}
+        more |= {
+            "text": edited(pair, text).reply,
+            "previous": now.decision.text if own_edit else pair.reply,
+        }
     desk.log.add(pair.reply_id, name, **more)
     if name in ("mark", "unflag"):
         remember(desk)
@@ -552,24 +609,19 @@ def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
     rest = {name: holds for name, holds in marks.items() if name != check}
     return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
 
-# %% ../nbs/04_review.ipynb #7e117db6
+# %% ../nbs/04_review.ipynb #e3f2f53d
 def move_on(desk: Desk, before: list[str]):
     "Show what follows the current pair; `before`: what was listed when it was acted on"
     old, after = desk.current, listed(desk)
-    if desk.only == "undecided":
-        due = (
-            None
-            if desk.repeat or desk.within != "everything"
-            else due_repeat(desk.state, desk.chosen, desk.gap)
-        )
-        if due is None and not after and desk.within == "everything":
-            due = due_repeat(desk.state, desk.chosen, 0)
+    if desk.only == "undecided" and desk.within == "everything":
+        due = None if desk.repeat else due_repeat(desk, desk.gap)
+        if due is None and not after:
+            due = due_repeat(desk, 0)
         if due is not None:
             return show(desk, due, repeat=True)
-    place = before.index(old) if old in before else -1
-    coming = (
-        [id for id in before[place + 1 :] if id in set(after)] or [id for id in after if id != old] or after
-    )
+    place, left = before.index(old) if old in before else -1, set(after)
+    coming = [id for id in before[place + 1 :] if id in left]
+    coming = coming or [id for id in after if id != old] or after
     show(desk, coming[0] if coming else None)
 
 
@@ -586,9 +638,23 @@ def step_back(desk: Desk, name: str):
         move_on(desk, order)
 
 
+OPEN_SHOWS = (
+    "undecided",
+    "all",
+    "with hints",
+    "skipped",
+    "flagged",
+)  # filters that do not give an answer away
+
+
 def show(desk: Desk, reply_id: str | None, repeat: bool = False):
-    "Put a pair on the desk"
-    desk.current, desk.repeat, desk.draft, desk.started = reply_id, repeat, None, desk.clock()
+    "Put a pair on the desk; one whose second answer is due stays blind however it is reached"
+    blind = reply_id in desk.chosen and desk.only in OPEN_SHOWS and owes_repeat(desk, reply_id, 0)
+    if blind and not repeat:  # after the gap, or at the end, where only second answers are left
+        waiting = any(not desk.now(id).settled for id in desk.place)
+        blind = owes_repeat(desk, reply_id, max(desk.gap, 1)) or not waiting
+    desk.repeat = repeat or blind
+    desk.current, desk.draft, desk.started = reply_id, drafts(desk).get(reply_id), desk.clock()
     desk.token += 1
     remember(desk)
 
@@ -609,44 +675,89 @@ def narrow(desk: Desk, only: str | None = None, within: str | None = None):
     desk.log.sync()
     desk.only, desk.within = only or desk.only, within or desk.within
     order = listed(desk)
+    if not order and (desk.only, desk.within) == ("undecided", "everything"):
+        return move_on(desk, [])
     show(desk, desk.current if desk.current in order and not desk.repeat else order[0] if order else None)
 
-# %% ../nbs/04_review.ipynb #9d7bfd75
-def aside(log: ReviewLog) -> Path:
-    "Where the desk keeps what is no decision"
-    return log.path.parent.parent / "reviewing" / log.path.name
+# %% ../nbs/04_review.ipynb #1b49b81e
+class Note(Record):
+    "What the desk keeps beside the log; it counts as long as the log has the same number of lines"
+
+    only: str
+    within: str
+    reply_id: str | None  # the pair on the desk
+    repeat: bool
+    lines: int
+
+
+class Draft(Record):
+    "A half-written edit; it counts until something else is done about its pair"
+
+    reply_id: str
+    text: str
+    actions: int  # on the pair, when it was written
+
+
+def aside(log: ReviewLog, name: str = "") -> Path:
+    "Where the desk keeps what is no decision: its note, and under the name `drafts` what is being written"
+    return log.path.parent.parent / "reviewing" / f"{log.path.stem}{name and '.' + name}.jsonl"
 
 
 def remember(desk: Desk):
-    "Keep filter, place and draft; they count as long as the log has the same number of lines"
-    names = ("only", "within", "current", "repeat", "draft")
-    row = {name: getattr(desk, name) for name in names} | {"lines": desk.state.lines}
-    write_text(aside(desk.log), to_lines([row | {"reply_id": desk.current}]))
+    "Keep filter and place"
+    place = {"reply_id": desk.current, "repeat": desk.repeat, "lines": desk.state.lines}
+    write_text(aside(desk.log), to_lines([Note(only=desk.only, within=desk.within, **place)]))
 
 
-def resume(desk: Desk):
-    "Stand where the last session of this reviewer stopped; without a usable note of it, at the first pair that waits"
+def usable_note(desk: Desk) -> Note | None:
+    "The note beside the log; `None` if there is none that can be used today"
     try:
-        row = read_rows(aside(desk.log))[-1]
-        desk.only, desk.within = row["only"], row["within"]
-        order = listed(desk)
-        same = row["lines"] == desk.state.lines and row["current"] in desk.place
-    except (FileNotFoundError, StageError, KeyError, IndexError, TypeError):
-        desk.only, desk.within, order, same = "undecided", "everything", [], False
-        order = listed(desk)
-    if same:
-        show(desk, row["current"], row["repeat"])
-        desk.draft = row["draft"]
-        return remember(desk)
-    show(desk, order[0] if order else None)
-    if desk.current is None and desk.only == "undecided":
-        move_on(desk, [])
+        note = Note.model_validate_json(aside(desk.log).read_bytes().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    known = {value for _, value in within_options(desk)}
+    return (
+        note if (note.only in SHOWS or note.only.startswith("reason ")) and note.within in known else None
+    )
+
+
+def drafts(desk: Desk) -> dict[str, str]:
+    "Half-written edits by reply id, of this and other tabs"
+    try:
+        lines = aside(desk.log, "drafts").read_bytes().splitlines()
+        rows = [Draft.model_validate_json(line) for line in lines]
+    except (OSError, ValueError):
+        return {}
+    current = {row.reply_id: row for row in rows if row.reply_id in desk.place}
+    return {id: row.text for id, row in current.items() if row.actions == len(desk.state.of.get(id, []))}
 
 
 def write_draft(desk: Desk, text: str | None):
     "Open the editor (a text) or close it (`None`), and keep what is in it"
-    desk.draft = text
-    remember(desk)
+    if desk.current is None:
+        raise StageError("there is no pair on the desk; choose another filter")
+    kept = {id: words for id, words in drafts(desk).items() if id != desk.current}
+    desk.draft = text and text.encode("utf-8", "replace").decode()  # half an emoji is no text
+    kept |= {} if desk.draft is None else {desk.current: desk.draft}
+    rows = [
+        Draft(reply_id=id, text=words, actions=len(desk.state.of.get(id, []))) for id, words in kept.items()
+    ]
+    write_text(aside(desk.log, "drafts"), to_lines(rows))
+
+
+def resume(desk: Desk):
+    "Stand where the last session of this reviewer stopped, or at a half-written edit; without a usable note, at the first pair that waits"
+    note, written = usable_note(desk), drafts(desk)
+    if note:
+        desk.only, desk.within = note.only, note.within
+    same = note is not None and note.lines == desk.state.lines and note.reply_id in desk.place
+    at = note.reply_id if same else next(iter(written), None)
+    if at is not None:
+        return show(desk, at, same and note.repeat)
+    order = listed(desk)
+    show(desk, order[0] if order else None)
+    if desk.current is None and desk.only == "undecided":
+        move_on(desk, [])
 
 # %% ../nbs/04_review.ipynb #93472bc6
 def readable_text(text: str) -> str:
@@ -682,7 +793,7 @@ def known(count: int | None, what: str) -> str:
     "A count, or that it is not known"
     return f"{what} unknown" if count is None else f"{count:,} {what}"
 
-# %% ../nbs/04_review.ipynb #302aa9c0
+# %% ../nbs/04_review.ipynb #74e33c03
 def card(
     pair: Pair, near: list = (), open_all: bool = False, edit: Decision | None = None, token: int = 0
 ) -> str:
@@ -706,7 +817,8 @@ def card(
         parts.append(f"<details><summary>edited; as it was</summary>{readable_text(pair.reply)}</details>")
     if near:
         rows = "".join(
-            f"<li>{cosine:.2f} {state} {readable_text(copy)}</li>" for cosine, copy, state in near[:10]
+            f"<li>{cosine:.2f} {html.escape(state)} {readable_text(copy)}</li>"
+            for cosine, copy, state in near[:10]
         )
         parts.append(
             f"<details><summary>{len(near)} near {'copy' if len(near) == 1 else 'copies'} of the"
@@ -766,19 +878,23 @@ def labelled(name: str) -> str:
     key, words = KEYS[name]
     return f"{words} · {ON_BUTTONS.get(key, key)}"
 
-# %% ../nbs/04_review.ipynb #0cb1fa94
+# %% ../nbs/04_review.ipynb #5756c137
 LISTEN = """
 function render({ model, el }) {
-  let root = null, stopped = false, byMouse = false;
+  let root = null, stopped = false, byMouse = false, clickedAt = null;
   const focus = () => {
     const box = model.get("editing") && root.querySelector("textarea");
     (box || root).focus({ preventScroll: true });
   };
   const name = (event) => {
-    const letter = event.code && event.code.startsWith("Key") && event.key > "~" ? event.code.slice(3) : event.key;
+    const digit = /^(?:Digit|Numpad)(\\d)$/.exec(event.code || "");
+    if (digit && !event.shiftKey) return digit[1];
+    const foreign = event.code && event.code.startsWith("Key") && event.key > "~";
+    const letter = foreign ? event.code.slice(3) : event.key;
     return letter.length === 1 ? letter.toUpperCase() : letter;
   };
   const onKey = (event) => {
+    if (event.isComposing || event.keyCode === 229) return;
     const typing = event.target.closest("textarea, input, select");
     let key = name(event);
     if (typing && typing.tagName === "SELECT") {
@@ -799,10 +915,15 @@ function render({ model, el }) {
   };
   const onClick = (event) => {
     const button = event.target.closest("button");
-    if (event.detail > 1 && button && !button.classList.contains("rt-again")) {
-      event.preventDefault();
-      event.stopPropagation();
+    if (button && !button.classList.contains("rt-again")) {
+      const unanswered = clickedAt === model.get("turn");
+      clickedAt = model.get("turn");
+      if (unanswered || event.detail > 1) {
+        event.preventDefault();
+        event.stopPropagation();
+      }
     }
+    if (!getSelection().isCollapsed) return;
     if (!event.target.closest("textarea, input, select, summary")) setTimeout(focus, 0);
   };
   const keep = () => {
@@ -861,7 +982,7 @@ def keyboard():
 
     return Keyboard
 
-# %% ../nbs/04_review.ipynb #b1b721a2
+# %% ../nbs/04_review.ipynb #e0c0bf92
 class Panel:
     "Buttons, keys and a card over a `Desk`; `panel.widget` is what JupyterLab shows"
 
@@ -894,49 +1015,68 @@ class Panel:
         name = next((name for name, (key, _) in KEYS.items() if key == content.get("key")), None)
         if content.get("shown") != str(self.desk.token):
             self.say("That key came before this card was on the screen; press it again.")
+        elif name == "save" and self.desk.draft is not None and content.get("text") is not None:
+            self.guarded(lambda: (write_draft(self.desk, content["text"]), press(self, "save")))
         elif name:
-            if name == "save" and content.get("text") is not None:
-                self.box.value = content["text"]
             self.press(name)
 
     def press(self, name: str):
-        "What a button or its key does; whatever goes wrong is told on the panel"
-        self.message, self.error = "", False
+        "What a button or its key does"
+        self.guarded(lambda: press(self, name))
+
+    def guarded(self, action):
+        "Do something, tell on the panel what went wrong, and show how things stand"
+        self.message, self.error, lines = "", False, self.desk.state.lines
         try:
-            press(self, name)
-        except (StageError, OSError) as error:
-            saved = "" if isinstance(error, StageError) else "NOT SAVED, nothing was changed: "
-            self.message, self.error = f"{saved}{error}", True
-        self.refresh()
+            action()
+        except StageError as error:
+            self.message, self.error = str(error), True
+        except OSError as error:
+            saved = self.desk.state.lines > lines
+            words = (
+                "The decision is saved; your place could not be noted"
+                if saved
+                else "NOT SAVED, nothing was changed"
+            )
+            self.message, self.error = f"{words}: {error}", True
+        finally:
+            self.refresh()
 
     def say(self, words: str):
+        "Put words below the buttons"
         self.message, self.error = words, False
         draw_notice(self)
 
     def choose(self, only: str | None = None, within: str | None = None):
-        "Another filter"
+        "Another filter; not while an edit is open"
         if not self.drawing and (only or self.desk.only, within or self.desk.within) != (
             self.desk.only,
             self.desk.within,
         ):
-            narrow(self.desk, only, within)
             self.open_all = self.asking = False
-            self.refresh()
+            self.guarded(lambda: choose(self.desk, only, within))
 
     def typed(self, text: str):
         "Keep what is in the editor"
         if not self.drawing and self.desk.draft is not None and text != self.desk.draft:
-            write_draft(self.desk, text)
-            draw_notice(self)
+            self.guarded(lambda: write_draft(self.desk, text))
 
     def refresh(self):
+        "Bring every widget up to date"
         self.drawing = True
         try:
             redraw(self)
         finally:
             self.drawing = False
 
-# %% ../nbs/04_review.ipynb #a69901d2
+
+def choose(desk: Desk, only: str | None, within: str | None):
+    "Narrow the desk, unless an edit would be lost"
+    if desk.draft is not None:
+        raise StageError("an edit is open: save it with Ctrl+Enter, or cancel it with Esc, then choose")
+    narrow(desk, only, within)
+
+# %% ../nbs/04_review.ipynb #cf4dd0dc
 def press(panel: Panel, name: str):
     "Carry out a button's name"
     desk, why = panel.desk, name.removeprefix("why ")
@@ -981,20 +1121,25 @@ def failing_marks(desk: Desk) -> tuple[str, ...]:
 
 
 def open_editor(desk: Desk):
-    "Put the reply, or the reviewer's last text for it, into the editor"
+    "Put into the editor what was half written, or the reviewer's last text, or the reply"
     if desk.current is None:
         raise StageError("there is no pair on the desk; choose another filter")
     last = None if desk.repeat else desk.now(desk.current).decision
-    write_draft(desk, last.text if last and last.text else desk.by_id[desk.current].reply)
+    words = last.text if last and last.text else desk.by_id[desk.current].reply
+    write_draft(desk, drafts(desk).get(desk.current, words))
 
 
 def save_edit(desk: Desk):
     "Log what is in the editor as the reviewer's text"
     if desk.draft is None:
         raise StageError("no edit is open; E opens one")
-    if tidy(desk.draft) == desk.by_id[desk.current].reply:
+    last, reply = desk.now(desk.current).decision, desk.by_id[desk.current].reply
+    if tidy(desk.draft) != reply:
+        act(desk, "edit", text=desk.draft)
+    elif last is not None and last.text and not desk.repeat:
+        act(desk, "keep", text=reply)  # an earlier edit is taken back
+    else:
         raise StageError("the text is unchanged: cancel with Esc, then K keeps it as it is")
-    act(desk, "edit", text=desk.draft)
 
 # %% ../nbs/04_review.ipynb #14f3bc16
 def arranged(panel: Panel):
@@ -1044,13 +1189,14 @@ def within_options(desk: Desk) -> list[tuple[str, str]]:
         if count > 1
     ]
 
-# %% ../nbs/04_review.ipynb #aea513b5
+# %% ../nbs/04_review.ipynb #56808fd7
 def redraw(panel: Panel):
     "Bring every widget up to date; a widget whose value is the same sends nothing"
     desk, buttons = panel.desk, panel.buttons
-    reasons = sorted({f"reason {reason}" for row in desk.state.done for reason in row.reasons})
-    if tuple(panel.only.options) != (*SHOWS, *reasons):
-        panel.only.options = (*SHOWS, *reasons)
+    reasons = {f"reason {reason}" for row in desk.state.done for reason in row.reasons}
+    options = (*SHOWS, *sorted(reasons | ({desk.only} - set(SHOWS))))
+    if tuple(panel.only.options) != options:
+        panel.only.options = options
     panel.only.value, panel.within.value = desk.only, desk.within
     panel.status.value = status_line(desk)
     panel.view.value = shown_card(panel)
@@ -1111,14 +1257,14 @@ def shown_card(panel: Panel) -> str:
     body = card(pair, near, panel.open_all or decided is not None, decided, desk.token)
     if decided:
         body = f'<div class="rt-message">Yours: {html.escape(verdict_in_words(now))}</div>' + body
-    if desk.only == "disputed":
+    if desk.only == "disputed" and not desk.repeat:
         voices = {log.reviewer: log.state for log in (desk.log, *desk.around.others)}
         votes = votes_on(voices, pair.reply_id)
-        words = "; ".join(
+        said = [
             f"{name}: {vote.decision} {', '.join(vote.reasons)} {vote.text or ''}"
             for name, vote in votes.items()
-        )
-        body = f'<div class="rt-message">{html.escape(words)}</div>' + body
+        ]
+        body = f'<div class="rt-message">{readable_text("; ".join(said))}</div>' + body
     return body
 
 
@@ -1173,7 +1319,7 @@ def still(panel: Panel) -> str:
     )
     return "".join(parts)
 
-# %% ../nbs/04_review.ipynb #9f659f26
+# %% ../nbs/04_review.ipynb #37aead41
 def review_panel(run: str, reviewer: str, encoder: str | None = None) -> Panel:
     "The panel for a run folder; decisions go to the reviewer's own log in its `reviews/`. `encoder`: stage 03's, unless given"
     folder = open_folder(run, reviewer)
@@ -1191,8 +1337,11 @@ def review_panel(run: str, reviewer: str, encoder: str | None = None) -> Panel:
 
 def open_folder(run: str, reviewer: str) -> Run:
     "The run folder, if it can be reviewed by this person"
-    if not reviewer.isidentifier():
-        raise StageError(f"reviewer {reviewer!r}: use letters, digits and _ only, it names a file")
+    if not reviewer.isidentifier() or reviewer != unicodedata.normalize("NFC", reviewer):
+        raise StageError(
+            f"reviewer {reviewer!r}: use letters, digits and _ only, and begin with a letter; it names a"
+            " file"
+        )
     folder = Run(run)
     if not (folder / "clean.jsonl").exists():
         raise StageError(f"{run}/clean.jsonl is missing; run stage 03_clean first")
@@ -1204,28 +1353,35 @@ def bounds_of(run: Run) -> ValidateParams:
     "The bounds that this run's replies had to pass"
     return ValidateParams.read(run.manifest()["02_validate"]["parameters"])
 
-# %% ../nbs/04_review.ipynb #18667755
+# %% ../nbs/04_review.ipynb #405ee7e0
 def review_frame(run: str, reviewer: str):
     "All pairs with this reviewer's decisions so far, as a DataFrame indexed by reply id"
     import pandas
 
     folder = open_folder(run, reviewer)
-    state = ReviewLog(folder / f"reviews/{reviewer}.jsonl", reviewer).state
-    rows = []
+    state, rows = ReviewLog(folder / f"reviews/{reviewer}.jsonl", reviewer).state, []
     for pair in read_records(folder / "clean.jsonl"):
-        made = state[pair.reply_id].decision
+        decision, reasons, text = as_cells(state, pair)
+        about = {"tweet": pair.tweet, "reply": pair.reply, "hints": ", ".join(hints(pair.reply))}
+        made = {"decision": decision, "reasons": ", ".join(reasons), "text": text or ""}
         rows.append(
-            {
-                "reply_id": pair.reply_id,
-                "tweet": pair.tweet,
-                "reply": pair.reply,
-                "hints": ", ".join(hints(pair.reply)),
-                "decision": made.decision if made else "",
-                "reasons": ", ".join(made.reasons) if made else "",
-                "text": made.text or "" if made else "",
-            }
+            {"reply_id": pair.reply_id} | about | made | {"as_of": actions_on(state, pair.reply_id)}
         )
-    return pandas.DataFrame(rows).set_index("reply_id")
+    columns = ["reply_id", "tweet", "reply", "hints", "decision", "reasons", "text", "as_of"]
+    return pandas.DataFrame(rows, columns=columns).set_index("reply_id")
+
+
+def as_cells(state: ReviewState, pair: Pair) -> tuple[str, tuple[str, ...], str | None]:
+    "Decision, reasons and text as a table shows them: empty unless the decision stands, for today's texts"
+    now = state[pair.reply_id]
+    if not now.settled or now.decision.seen not in (None, seen_hash(pair)):
+        return "", (), None
+    return now.decision.decision, tuple(now.decision.reasons), now.decision.text
+
+
+def actions_on(state: ReviewState, reply_id: str) -> int:
+    "The line of the log that last touched the pair"
+    return state.touched.get(reply_id, (0, 0))[1]
 
 
 def record_frame(run: str, reviewer: str, frame) -> int:
@@ -1233,25 +1389,33 @@ def record_frame(run: str, reviewer: str, frame) -> int:
     folder = open_folder(run, reviewer)
     log, bounds = ReviewLog(folder / f"reviews/{reviewer}.jsonl", reviewer), bounds_of(folder)
     pairs = {pair.reply_id: pair for pair in read_records(folder / "clean.jsonl")}
-    new, wrong = [], []
-    for reply_id, row in frame.fillna("").astype(str).iterrows():
-        name, text = row["decision"].strip().lower(), row["text"].strip() or None
+    new, wrong = [], [f"{id}: twice in the table" for id in frame.index[frame.index.duplicated()]]
+    for reply_id, row in frame.astype(object).where(frame.notna(), "").astype(str).iterrows():
+        pair, name, text = (
+            pairs.get(str(reply_id)),
+            row["decision"].strip().lower(),
+            row["text"].strip() or None,
+        )
         reasons = tuple(part.strip() for part in row["reasons"].split(",") if part.strip())
-        now = log.state[str(reply_id)].decision
-        before = (now.decision, tuple(now.reasons), now.text) if now else ("", (), None)
-        if (name, reasons, text) == before:
+        if not name and not reasons and not text:
             continue
         try:
-            check_row(pairs.get(str(reply_id)), bounds, name, reasons, text)
-            new.append((str(reply_id), name, reasons, text))
+            check_row(pair, bounds, name, reasons, text)
+            text = edited(pair, text).reply if name == "edit" else None
+            if (name, reasons, text) == as_cells(log.state, pair):
+                continue
+            if int(float(row["as_of"] or 0)) != actions_on(log.state, pair.reply_id):
+                raise StageError(
+                    "decided again since this table was made; make a new one with review_frame"
+                )
+            new.append((pair, name, reasons, text))
         except StageError as error:
             wrong.append(f"{reply_id}: {error}")
     if wrong:
         raise StageError(f"{len(wrong)} rows cannot be recorded, nothing was: " + " | ".join(wrong[:5]))
-    for reply_id, name, reasons, text in new:
-        pair = pairs[reply_id]
-        more = {"text": edited(pair, text).reply, "previous": pair.reply} if name == "edit" else {}
-        log.add(reply_id, name, reasons=list(reasons), seen=seen_hash(pair), **more)
+    for pair, name, reasons, text in new:
+        more = {"text": text, "previous": pair.reply} if name == "edit" else {}
+        log.add(pair.reply_id, name, reasons=list(reasons), seen=seen_hash(pair), **more)
     return len(new)
 
 
@@ -1267,9 +1431,10 @@ def check_row(pair: Pair | None, bounds: ValidateParams, name: str, reasons: tup
         raise StageError("a text is given, but the decision is not edit")
     check_decision(pair, bounds, name, {}, reasons, text)
 
-# %% ../nbs/04_review.ipynb #9250d952
+# %% ../nbs/04_review.ipynb #a80c6182
 def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
     "Over pairs of answers: their number, the share that agree and Cohen's kappa, with 95 % intervals; numbers or `unavailable`"
+    import numpy
     from statsmodels.stats.inter_rater import cohens_kappa
     from statsmodels.stats.proportion import proportion_confint
 
@@ -1288,14 +1453,14 @@ def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
         "agree, high": high,
     }
     rows, columns = [sum(row) for row in table], [sum(row) for row in zip(*table)]
-    if 0 in rows and 0 in columns:
-        return result | {
-            "kappa": unavailable("every answer was the same, so luck cannot be told from agreement")
-        }
-    found = cohens_kappa(table)
-    result["kappa"] = float(found.kappa)
-    if same == len(answers):
-        why = unavailable("no disagreement among so few: the formula's interval has no width")
+    if same == len(answers) and 0 in rows:
+        why = unavailable("every answer was the same, so luck cannot be told from agreement")
+        return result | {"kappa": why, "kappa, low": why, "kappa, high": why}
+    with numpy.errstate(all="ignore"):  # its test statistic may divide by nothing; it is not used
+        found = cohens_kappa(table)
+    result["kappa"] = 0.0 if 0 in rows and 0 in columns else float(found.kappa)
+    if not found.kappa_upp - found.kappa_low > 1e-9:  # no width, or no number
+        why = unavailable("the formula's interval has no width for answers like these")
         return result | {"kappa, low": why, "kappa, high": why}
     return result | {
         "kappa, low": max(-1.0, float(found.kappa_low)),
@@ -1303,26 +1468,26 @@ def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
     }
 
 
-def all_agreement(voices: dict[str, ReviewState]) -> dict[str, dict]:
-    "Each reviewer's agreement with themselves, and of each two with one another where both decided"
-    result = {}
+def all_agreement(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str, dict]:
+    "Each reviewer's agreement with themselves, and of each two with one another: first answers about the same texts, before anybody saw what others said"
+    ids, result = [pair.reply_id for pair in pairs], {}
     for name, state in voices.items():
-        if twice := [now.repeat for now in map(state.__getitem__, state.of) if now.repeat]:
+        if twice := [state[id].repeat for id in ids if state[id].repeat]:
             result[f"{name}, twice"] = agreement(twice)
     names = sorted(voices)
     for place, one in enumerate(names):
         for other in names[place + 1 :]:
-            shared = [
-                (voices[one][id], voices[other][id]) for id in voices[one].of if id in voices[other].of
-            ]
-            both = [
-                (first.decision, second.decision)
-                for first, second in shared
-                if first.settled and second.settled
-            ]
+            both = [(first_answer(voices[one], id), first_answer(voices[other], id)) for id in ids]
+            both = [answers for answers in both if all(answers) and answers[0].seen == answers[1].seen]
             if both:
                 result[f"{one} and {other}"] = agreement(both)
     return result
+
+
+def first_answer(state: ReviewState, reply_id: str) -> Decision | None:
+    "A reviewer's first decision about a pair, of those that were not undone"
+    rows = state.of.get(reply_id, [])
+    return next((row for row in rows if row.decision in DECIDES and not row.repeat), None)
 
 # %% ../nbs/04_review.ipynb #8d68b7e0
 def read_logs(paths: list[Path]) -> dict[str, ReviewState]:
@@ -1359,37 +1524,40 @@ def disagreements(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[dic
             rows.append({"reply_id": pair.reply_id} | said | {"reply": pair.reply})
     return rows
 
-# %% ../nbs/04_review.ipynb #a8fea807
+# %% ../nbs/04_review.ipynb #0edacf45
 def decisions_frame(pairs: list[Pair], voices: dict[str, ReviewState], topics: dict[str, str] = {}):
-    "A row for each first answer that stands, in the order in which they were given, as a DataFrame"
+    "A row for each decision that stands, in the order in which they were made, as a DataFrame; times in UTC"
     import pandas
 
     by_id, rows = {pair.reply_id: pair for pair in pairs}, []
     for reviewer, state in voices.items():
         for row in state.done:
-            if row.decision in DECIDES and not row.repeat and row.reply_id in by_id:
-                pair = by_id[row.reply_id]
-                about = {
-                    "topic": topics.get(pair.tweet_id),
-                    "author": pair.reply_author,
-                    "kept": row.decision != "reject",
-                }
-                rows.append(
-                    {"reviewer": reviewer, "decided_at": row.decided_at, "seconds": row.seconds} | about
+            if row.reply_id in by_id and row is state[row.reply_id].decision:
+                pair, moment = by_id[row.reply_id], row.decided_at and row.decided_at.astimezone(
+                    timezone.utc
                 )
+                about = {"topic": topics.get(pair.tweet_id), "author": pair.reply_author}
+                made = {"reviewer": reviewer, "decided_at": moment, "seconds": row.seconds}
+                rows.append(made | about | {"kept": row.decision != "reject"})
     return pandas.DataFrame(rows, columns=["reviewer", "decided_at", "seconds", "topic", "author", "kept"])
+
+
+PEOPLE = ["#2a7ab9", "#d1495b", "#2e8b57", "#d9822b", "#7b5ea7", "#7f7f7f"]  # a colour for each reviewer
 
 
 def pace_chart(frame, note: str = "") -> Chart | Unavailable:
     "Decisions in each hour in which there were any"
+    import pandas
+
     timed = frame.dropna(subset=["decided_at"])
     if timed.empty:
         return unavailable("none of these decisions says when it was made")
-    hours = timed.groupby([timed["decided_at"].dt.floor("h"), "reviewer"]).size().unstack(fill_value=0)
+    moments = pandas.to_datetime(timed["decided_at"], utc=True).dt.floor("h")
+    hours = timed.groupby([moments, "reviewer"]).size().unstack(fill_value=0)
     hours.index = hours.index.strftime("%d %b %H:00")
 
     def plot(axes):
-        hours.plot.bar(stacked=True, ax=axes, rot=0, color=list(COLOURS.values())[2:])
+        hours.plot.bar(stacked=True, ax=axes, rot=0, color=PEOPLE)
         axes.set(xlabel="hour (UTC)", ylabel="decisions", title="Decisions per hour")
 
     words = ", ".join(f"{hour}: {count}" for hour, count in hours.sum(axis=1).items())
@@ -1433,7 +1601,7 @@ def keep_rate_chart(frame, by: str, least: int = 8, note: str = "") -> Chart | U
     words = ", ".join(f"{name} {share:.2f}" for name, share in table["share"].items())
     return draw(plot, f"share kept by {by}: {words}", height=0.9 + 0.25 * len(table), note=note)
 
-# %% ../nbs/04_review.ipynb #1d484e97
+# %% ../nbs/04_review.ipynb #549c409a
 def drift_chart(frame, block: int = 40, note: str = "") -> Chart | Unavailable:
     "Keep rate of each reviewer over blocks of `block` decisions, in the order they were made"
     order = frame.groupby("reviewer").cumcount() // block
@@ -1445,7 +1613,7 @@ def drift_chart(frame, block: int = 40, note: str = "") -> Chart | Unavailable:
     tables = {name: shares_with_intervals(rows, "block") for name, rows in whole.groupby("reviewer")}
 
     def plot(axes):
-        for (name, table), colour in zip(tables.items(), list(COLOURS.values())[2:] * len(tables)):
+        for (name, table), colour in zip(tables.items(), PEOPLE * len(tables)):
             middle = [(number + 0.5) * block for number in table.index]
             axes.plot(middle, table["share"], marker="o", color=colour, label=name)
             axes.fill_between(middle, table["low"], table["high"], color=colour, alpha=0.15)
@@ -1462,14 +1630,14 @@ def drift_chart(frame, block: int = 40, note: str = "") -> Chart | Unavailable:
     )
     return draw(plot, f"share kept in blocks: {words}", note=note)
 
-# %% ../nbs/04_review.ipynb #fc0ab195
-def reviewers_frame(frame, voices: dict[str, ReviewState]):
+# %% ../nbs/04_review.ipynb #b37cdecb
+def reviewers_frame(pairs: list[Pair], frame, voices: dict[str, ReviewState]):
     "A row for each reviewer: decided, kept, flagged, and the median seconds of a decision (`None`: not recorded)"
     import pandas
 
     rows = {}
     for name, state in voices.items():
-        mine, standing = frame[frame["reviewer"] == name], [state[id] for id in state.of]
+        mine, standing = frame[frame["reviewer"] == name], [state[pair.reply_id] for pair in pairs]
         settled = [now.decision.decision for now in standing if now.settled]
         median = mine["seconds"].dropna().median()
         rows[name] = {
@@ -1498,11 +1666,11 @@ def progress_parts(
                 name: str(value) if isinstance(value, Unavailable) else f"{value:.3g}"
                 for name, value in found.items()
             }
-            for who, found in all_agreement(voices).items()
+            for who, found in all_agreement(pairs, voices).items()
         }
     ).T
     disputed = pandas.DataFrame(disagreements(pairs, voices))
-    tables = [reviewers_frame(frame, voices), numbers, disputed]
+    tables = [reviewers_frame(pairs, frame, voices), numbers, disputed]
     shown_tables = [
         table.astype(object).where(table.notna(), "").to_html() for table in tables if len(table)
     ]
@@ -1525,7 +1693,7 @@ def review_progress(run: str, encoder: str | None = None):
     vectors = Vectors(encoder or folder.manifest()["03_clean"]["parameters"]["encoder"], folder / "cache")
     return HTML("".join(progress_parts(pairs, voices, topics_of(pairs, vectors))))
 
-# %% ../nbs/04_review.ipynb #ff5b596d
+# %% ../nbs/04_review.ipynb #faaf7329
 def apply_reviews(
     pairs: list[Pair], voices: dict[str, ReviewState], adjudicator: str = ""
 ) -> tuple[list[Pair], list[dict], dict[str, str]]:
@@ -1547,19 +1715,25 @@ def apply_reviews(
 
 def why_open(pair: Pair, voices: dict[str, ReviewState], votes: dict[str, Decision]) -> str | None:
     "Why a pair cannot go on; `None`: it can"
-    if any(state[pair.reply_id].flagged for state in voices.values()):
+    standings = [state[pair.reply_id] for state in voices.values()]
+    if any(now.flagged for now in standings):
         return "flagged"
+    if any(now.contradicted for now in standings):
+        return "kept, but marked as failing"
     if not votes:
         return "undecided"
     if any(vote.seen not in (None, seen_hash(pair)) for vote in votes.values()):
         return "changed since it was read"
     return "disputed" if differ(votes) else None
 
-# %% ../nbs/04_review.ipynb #1210a9b1
+# %% ../nbs/04_review.ipynb #6df5ff17
 def bring_in(source: Path, target: Path):
     "Copy a decisions log into the run, or check that the one there continues it or is continued by it"
+    if source.suffix != ".jsonl":
+        raise StageError(f"{source} is no log of decisions: their names end in .jsonl")
     new, old = source.read_bytes(), target.read_bytes() if target.exists() else b""
-    if old.startswith(new):
+    old = old[: old.rfind(b"\n") + 1]  # half a line at the end, left by a crash, is no history
+    if old and old.startswith(new):
         return
     if not new.startswith(old):
         raise StageError(
@@ -1580,7 +1754,7 @@ def check_edits(kept: list[Pair], originals: dict[str, Pair], bounds: ValidatePa
                 " Edit it again (in the panel: show edited, E) or reject it"
             )
 
-# %% ../nbs/04_review.ipynb #5caa6692
+# %% ../nbs/04_review.ipynb #4add057c
 def review_stage(params: ReviewParams):
     "Apply the decisions to `clean.jsonl`; writes `reviewed.jsonl` only when every pair is decided"
     with open_stage("04_review", params, reads=["clean.jsonl"]) as stage:
@@ -1622,10 +1796,11 @@ def finish_review(
     stage.write("reviews_rejected.jsonl", rejected)
     numbers = {
         who: {name: number_or_reason(value) for name, value in found.items()}
-        for who, found in all_agreement(voices).items()
+        for who, found in all_agreement(pairs, voices).items()
     }
     stage.write("review_agreement.json", json.dumps(numbers, indent=1) + "\n")
-    stage.notes["reviewers"] = sorted(name for name, state in voices.items() if state.done)
+    spoke = {name for pair in pairs for name in votes_on(voices, pair.reply_id)}
+    stage.notes["reviewers"] = sorted(spoke)
     edits = sum(pair.reply != originals[pair.reply_id].reply for pair in kept)
     stage.counts = {
         "pairs": len(pairs),

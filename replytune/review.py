@@ -555,7 +555,7 @@ def differ(votes: dict[str, Decision]) -> bool:
     "Are there two answers, or two edits?"
     return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
 
-# %% ../nbs/04_review.ipynb #188a2fa6
+# %% ../nbs/04_review.ipynb #4c99705a
 def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None = None):
     "Log one action on the pair that is shown, and move on. `text`: of an edit; with keep, that the collected text is meant"
     desk.log.sync()
@@ -584,7 +584,10 @@ def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None =
             "text": edited(pair, text).reply,
             "previous": now.decision.text if own_edit else pair.reply,
         }
+    written = drafts(desk)
     desk.log.add(pair.reply_id, name, **more)
+    if pair.reply_id in written:
+        write_draft(desk, None)  # or an undo would open it again
     if name in ("mark", "unflag"):
         remember(desk)
     else:

@@ -594,3 +594,15 @@ def test_few_pairs_and_none(tmp_path):
         panel = Panel(fresh_desk(tmp_path / str(count), count))
         for name in ("keep", "undo", "redo", "back", "forward", "reject", "why other", "edit", "cancel"): panel.press(name)
         assert "data-shown" in panel.view.value
+
+
+def test_an_undone_edit_does_not_open_its_editor_again(tmp_path):
+    panel = Panel(fresh_desk(tmp_path))
+    for _ in range(2):
+        panel.press("edit")
+        panel.box.value = GOOD_EDIT
+        panel.press("save")
+    panel.press("undo")
+    assert panel.desk.draft is None and panel.desk.current == PAIRS[1].reply_id
+    panel.press("undo")
+    assert panel.desk.draft is None and panel.desk.current == PAIRS[0].reply_id and fresh_desk(tmp_path).draft is None

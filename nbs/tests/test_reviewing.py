@@ -77,9 +77,13 @@ def until(true, seconds: float = 20):
     raise AssertionError("it did not happen")
 
 
-def note(folder) -> dict:
-    path = Path(folder) / "reviewing/ada.jsonl"
-    return read_rows(path)[-1] if path.exists() else {}
+def note(folder, name: str = "") -> dict:
+    path = Path(folder) / f"reviewing/ada{name}.jsonl"
+    rows = read_rows(path) if path.exists() else []
+    return rows[-1] if rows else {}
+
+
+def draft(folder) -> str: return note(folder, ".drafts").get("text", "")
 
 
 @pytest.mark.parametrize("by", ["keyboard", "mouse"])
@@ -95,7 +99,7 @@ def test_an_evening_with_accidents(browser, reviewing, by):
     ada.page.wait_for_function("document.activeElement.tagName === 'TEXTAREA'")
     ada.page.keyboard.press("Control+End")
     ada.page.keyboard.type(EDIT)
-    until(lambda: (note(folder).get("draft") or "").endswith(EDIT))
+    until(lambda: draft(folder).endswith(EDIT))
     ada.do("save")
     ada.do("flag")
     assert ada.text() == pairs[4].reply and "3 of" in ada.status() and "1 flagged" in ada.status()
@@ -113,7 +117,7 @@ def test_an_evening_with_accidents(browser, reviewing, by):
     ada.page.wait_for_function("document.activeElement.tagName === 'TEXTAREA'")
     ada.page.keyboard.press("Control+End")
     ada.page.keyboard.type(" half a sent")
-    until(lambda: (note(folder).get("draft") or "").endswith("half a sent"))
+    until(lambda: draft(folder).endswith("half a sent"))
     log = ReviewLog(folder / "reviews/ada.jsonl", "ada")
     lines = log.state.lines
     ada.page.close()
@@ -141,7 +145,7 @@ def test_an_evening_with_accidents(browser, reviewing, by):
 def test_keys_that_jupyterlab_knows_stay_with_the_panel(browser, reviewing):
     "D D deletes a cell, A and B insert one, X cuts: not from here, wherever in the panel the last click was"
     ada = Reviewer(reviewing, browser)
-    for place in (".rt-card", ".replytune-review button >> nth=2", ".rt-bar"):
+    for place in (".rt-card", ".replytune-review button:has-text('Likes')", ".rt-bar"):
         ada.page.locator(place).click()
         for key in ("d", "d", "a", "b", "x", "z", "m", "0", "0", "Enter", "Space"): ada.page.keyboard.press(key)
     ada.page.wait_for_timeout(300)
@@ -231,7 +235,7 @@ def test_hostile_pairs_are_text_and_break_nothing(browser, tmp_path):
         ada = Reviewer(lab, browser)
         title = ada.page.title()
         seen = set()
-        while current := note(tmp_path)["current"]:
+        while current := note(tmp_path)["reply_id"]:
             name, text = list(HOSTILE.items())[int(current) - 100]
             seen.add(name)
             shown = ada.text()

@@ -7,11 +7,11 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BIDI', 'BLANK
            'OPEN_SHOWS', 'STYLE', 'KEYS', 'ON_BUTTONS', 'LISTEN', 'PEOPLE', 'ReviewParams', 'Decision', 'seen_hash',
            'Standing', 'standing_of', 'ReviewState', 'last_on', 'ReviewLog', 'decisions_in', 'is_decision',
            'complete_tail', 'mend_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden', 'chosen_for_repeat',
-           'due_repeat', 'owes_repeat', 'edited', 'edit_problems', 'Desk', 'listed', 'waits', 'belongs', 'fits',
-           'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks', 'move_on', 'step_back', 'show',
-           'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember', 'usable_note', 'drafts', 'write_draft', 'resume',
-           'readable_text', 'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'Panel', 'choose', 'press',
-           'failing_marks', 'open_editor', 'save_edit', 'arranged', 'within_options', 'redraw', 'draw_notice',
+           'due_repeat', 'owes_repeat', 'edited', 'edit_problems', 'Desk', 'listed', 'waits', 'belongs',
+           'within_options', 'fits', 'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks', 'move_on',
+           'step_back', 'show', 'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember', 'usable_note', 'drafts',
+           'write_draft', 'resume', 'readable_text', 'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'Panel',
+           'choose', 'press', 'failing_marks', 'open_editor', 'save_edit', 'arranged', 'redraw', 'draw_notice',
            'shown_card', 'verdict_in_words', 'status_line', 'seconds_each', 'still', 'review_panel', 'open_folder',
            'bounds_of', 'review_frame', 'as_cells', 'actions_on', 'record_frame', 'check_row', 'agreement',
            'all_agreement', 'first_answer', 'read_logs', 'states_of', 'disagreements', 'decisions_frame', 'pace_chart',
@@ -491,7 +491,7 @@ class Desk:
             standing = standing._replace(marks={}, repeat_marks={})
         return standing
 
-# %% ../nbs/04_review.ipynb #787ef266
+# %% ../nbs/04_review.ipynb #6b88c106
 SHOWS = ("undecided", "flagged", "skipped", "kept", "edited", "rejected", "disputed", "with hints", "all")
 
 
@@ -519,6 +519,22 @@ def belongs(desk: Desk, pair: Pair) -> bool:
     if kind == "topic":
         return desk.around.topics.get(pair.tweet_id) == name
     return kind == "everything" or (pair.cluster or pair.tweet_id) == name
+
+
+def within_options(desk: Desk) -> list[tuple[str, str]]:
+    "Everything, each topic, and each cluster of more than one pair, with the values that `narrow` takes"
+    sizes = Counter(pair.cluster or pair.tweet_id for pair in desk.pairs)
+    first = {(pair.cluster or pair.tweet_id): pair.tweet for pair in reversed(desk.pairs)}
+    topics = sorted(
+        set(desk.around.topics.values()),
+        key=lambda name: int(name.split(":")[0]) if name[:1].isdigit() else 0,
+    )
+    options = [("everything", "everything")] + [(f"topic {name}", f"topic {name}") for name in topics]
+    return options + [
+        (f"tweet: {first[name][:40]} ({count})", f"cluster {name}")
+        for name, count in sizes.items()
+        if count > 1
+    ]
 
 
 def fits(desk: Desk, reply_id: str) -> bool:
@@ -1144,7 +1160,7 @@ def save_edit(desk: Desk):
     else:
         raise StageError("the text is unchanged: cancel with Esc, then K keeps it as it is")
 
-# %% ../nbs/04_review.ipynb #14f3bc16
+# %% ../nbs/04_review.ipynb #b76cbddf
 def arranged(panel: Panel):
     "The widgets in their places"
     from ipywidgets import HTML, HBox, Layout, VBox
@@ -1175,22 +1191,6 @@ def arranged(panel: Panel):
     )
     widget.add_class("replytune-review")
     return widget
-
-
-def within_options(desk: Desk) -> list[tuple[str, str]]:
-    "Everything, each topic, and each cluster of more than one pair, with the values that `narrow` takes"
-    sizes = Counter(pair.cluster or pair.tweet_id for pair in desk.pairs)
-    first = {(pair.cluster or pair.tweet_id): pair.tweet for pair in reversed(desk.pairs)}
-    topics = sorted(
-        set(desk.around.topics.values()),
-        key=lambda name: int(name.split(":")[0]) if name[:1].isdigit() else 0,
-    )
-    options = [("everything", "everything")] + [(f"topic {name}", f"topic {name}") for name in topics]
-    return options + [
-        (f"tweet: {first[name][:40]} ({count})", f"cluster {name}")
-        for name, count in sizes.items()
-        if count > 1
-    ]
 
 # %% ../nbs/04_review.ipynb #56808fd7
 def redraw(panel: Panel):

@@ -698,7 +698,7 @@ def narrow(desk: Desk, only: str | None = None, within: str | None = None):
         return move_on(desk, [])
     show(desk, desk.current if desk.current in order and not desk.repeat else order[0] if order else None)
 
-# %% ../nbs/04_review.ipynb #1b49b81e
+# %% ../nbs/04_review.ipynb #e2266578
 class Note(Record):
     "What the desk keeps beside the log; it counts as long as the log has the same number of lines"
 
@@ -769,10 +769,12 @@ def resume(desk: Desk):
     note, written = usable_note(desk), drafts(desk)
     if note:
         desk.only, desk.within = note.only, note.within
-    same = note is not None and note.lines == desk.state.lines and note.reply_id in desk.place
-    at = note.reply_id if same else next(iter(written), None)
-    if at is not None:
-        return show(desk, at, same and note.repeat)
+    same = note is not None and note.lines == desk.state.lines
+    here = same and note.reply_id in desk.place
+    empty = same and note.reply_id is None and not listed(desk)
+    at = note.reply_id if here or empty else next(iter(written), None)
+    if at is not None or empty:
+        return show(desk, at, here and note.repeat)
     order = listed(desk)
     show(desk, order[0] if order else None)
     if desk.current is None and desk.only == "undecided":

@@ -10,6 +10,8 @@ import os
 import traceback
 from pathlib import Path
 
+import matplotlib
+import pandas
 import pytest
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
@@ -92,6 +94,8 @@ class NotebookFile(pytest.File):
         self.broken, self.loaded, self.cwd = None, False, os.getcwd()
         os.environ["IN_TEST"] = "1"
         os.chdir(self.path.parent)
+        pandas.reset_option("^display")  # a page says how wide its tables are; the page before it must not say it for the next
+        matplotlib.rcdefaults()
         self.shell = CaptureShell(self.path)
 
     def teardown(self):

@@ -9,9 +9,9 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BIDI', 'BLANK
            'complete_tail', 'mend_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden', 'chosen_for_repeat',
            'due_repeat', 'owes_repeat', 'edited', 'edit_problems', 'Desk', 'listed', 'waits', 'belongs',
            'within_options', 'fits', 'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks', 'move_on',
-           'step_back', 'show', 'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember', 'usable_note', 'drafts',
-           'write_draft', 'resume', 'readable_text', 'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'Panel',
-           'choose', 'press', 'failing_marks', 'open_editor', 'save_edit', 'arranged', 'redraw', 'draw_notice',
+           'step_back', 'comes_blind', 'show', 'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember', 'usable_note',
+           'drafts', 'write_draft', 'resume', 'readable_text', 'post', 'span', 'known', 'card', 'labelled', 'keyboard',
+           'Panel', 'choose', 'press', 'failing_marks', 'open_editor', 'save_edit', 'arranged', 'redraw', 'draw_notice',
            'shown_card', 'verdict_in_words', 'status_line', 'seconds_each', 'still', 'review_panel', 'open_folder',
            'bounds_of', 'review_frame', 'as_cells', 'actions_on', 'record_frame', 'check_row', 'agreement',
            'all_agreement', 'first_answer', 'read_logs', 'states_of', 'disagreements', 'decisions_frame', 'pace_chart',
@@ -628,7 +628,7 @@ def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
     rest = {name: holds for name, holds in marks.items() if name != check}
     return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
 
-# %% ../nbs/04_review.ipynb #e3f2f53d
+# %% ../nbs/04_review.ipynb #44ba81c5
 def move_on(desk: Desk, before: list[str]):
     "Show what follows the current pair; `before`: what was listed when it was acted on"
     old, after = desk.current, listed(desk)
@@ -652,7 +652,7 @@ def step_back(desk: Desk, name: str):
         raise StageError(f"there is nothing to {name}")
     row, order = here[-1], listed(desk)
     desk.log.add(row.reply_id, name)
-    show(desk, row.reply_id, repeat=row.repeat)
+    show(desk, row.reply_id, repeat=row.repeat or None)
     if name == "redo" and row.decision not in ("mark", "unflag"):
         move_on(desk, order)
 
@@ -666,13 +666,17 @@ OPEN_SHOWS = (
 )  # filters that do not give an answer away
 
 
-def show(desk: Desk, reply_id: str | None, repeat: bool = False):
-    "Put a pair on the desk; one whose second answer is due stays blind however it is reached"
-    blind = reply_id in desk.chosen and desk.only in OPEN_SHOWS and owes_repeat(desk, reply_id, 0)
-    if blind and not repeat:  # after the gap, or at the end, where only second answers are left
-        waiting = any(not desk.now(id).settled for id in desk.place)
-        blind = owes_repeat(desk, reply_id, max(desk.gap, 1)) or not waiting
-    desk.repeat = repeat or blind
+def comes_blind(desk: Desk, reply_id: str | None) -> bool:
+    "Is a second answer due: after the gap, or at the end, where only second answers are left?"
+    if reply_id not in desk.chosen or desk.only not in OPEN_SHOWS or not owes_repeat(desk, reply_id, 0):
+        return False
+    waiting = any(not desk.now(id).settled for id in desk.place)
+    return owes_repeat(desk, reply_id, max(desk.gap, 1)) or not waiting
+
+
+def show(desk: Desk, reply_id: str | None, repeat: bool | None = None):
+    "Put a pair on the desk; one whose second answer is due is blind however it is reached, unless `repeat` says what it is"
+    desk.repeat = comes_blind(desk, reply_id) if repeat is None else repeat
     desk.current, desk.draft, desk.started = reply_id, drafts(desk).get(reply_id), desk.clock()
     desk.token += 1
     remember(desk)
@@ -698,7 +702,7 @@ def narrow(desk: Desk, only: str | None = None, within: str | None = None):
         return move_on(desk, [])
     show(desk, desk.current if desk.current in order and not desk.repeat else order[0] if order else None)
 
-# %% ../nbs/04_review.ipynb #e2266578
+# %% ../nbs/04_review.ipynb #292a3c60
 class Note(Record):
     "What the desk keeps beside the log; it counts as long as the log has the same number of lines"
 
@@ -774,7 +778,8 @@ def resume(desk: Desk):
     empty = same and note.reply_id is None and not listed(desk)
     at = note.reply_id if here or empty else next(iter(written), None)
     if at is not None or empty:
-        return show(desk, at, here and note.repeat)
+        blind = here and note.repeat and owes_repeat(desk, at, 0)
+        return show(desk, at, blind if here else None)  # as it was, not as it would be if it came now
     order = listed(desk)
     show(desk, order[0] if order else None)
     if desk.current is None and desk.only == "undecided":

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['Id', 'STAGES', 'SECRETS', 'FILES', 'SAMPLE_RUN', 'COLOURS', 'StageError', 'refusal', 'Record', 'Pair', 'write_text',
            'as_json', 'to_lines', 'read_rows', 'read_records', 'explain', 'project_root', 'resolve', 'ParameterError',
-           'StageParams', 'stage_module', 'stage_params', 'read_yaml', 'read_params', 'sha256', 'definitions',
-           'code_version', 'package_versions', 'load_secrets', 'Run', 'check_input', 'Stage', 'file_hashes',
-           'stored_params', 'open_stage', 'sample_copy', 'sample_rows', 'why_run', 'Unavailable', 'unavailable',
-           'number_or_reason', 'Chart', 'draw', 'progress', 'shown', 'quiet_libraries']
+           'StageParams', 'stage_module', 'stage_params', 'read_yaml', 'read_params', 'sha256', 'source_of',
+           'definitions', 'code_version', 'package_versions', 'load_secrets', 'Run', 'check_input', 'Stage',
+           'file_hashes', 'stored_params', 'open_stage', 'sample_copy', 'sample_rows', 'why_run', 'Unavailable',
+           'unavailable', 'number_or_reason', 'Chart', 'draw', 'progress', 'shown', 'quiet_libraries']
 
 # %% ../nbs/00_schema.ipynb #33c68138
 import ast
@@ -292,7 +292,7 @@ def read_params(path) -> dict[str, StageParams]:
         for stage, model in models.items()
     }
 
-# %% ../nbs/00_schema.ipynb #20667857
+# %% ../nbs/00_schema.ipynb #eb9efcfa
 def sha256(data) -> str:
     "Hash of a text, of bytes, or of the file at a `Path`"
     if isinstance(data, Path):
@@ -301,9 +301,18 @@ def sha256(data) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
+def source_of(node, lines: list[str]) -> str:
+    "What `ast.get_source_segment` gives, which would split the whole module again for every definition"
+    part = lines[node.lineno - 1 : node.end_lineno]
+    part[-1] = part[-1].encode()[: node.end_col_offset].decode()  # offsets count bytes
+    part[0] = part[0].encode()[node.col_offset :].decode()
+    return "\n".join(part)
+
+
+@cache
 def definitions(source: str) -> dict[str, tuple[str, set[str]]]:
     "For each top-level name of a module: its source, and the names used in it. An imported name of ours maps to its module."
-    found = {}
+    found, lines = {}, source.split("\n")
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and (
             node.level == 1 or (node.module or "").startswith("replytune.")
@@ -313,7 +322,7 @@ def definitions(source: str) -> dict[str, tuple[str, set[str]]]:
             continue
         text = "\n".join(
             line.rstrip()
-            for line in ast.get_source_segment(source, node).splitlines()
+            for line in source_of(node, lines).splitlines()
             if line.strip() and not line.strip().startswith("#")
         )
         targets = (
@@ -325,9 +334,7 @@ def definitions(source: str) -> dict[str, tuple[str, set[str]]]:
                 if isinstance(target, ast.Name)
             ]
         )
-        decorators = "".join(
-            ast.get_source_segment(source, line) for line in getattr(node, "decorator_list", [])
-        )
+        decorators = "".join(source_of(line, lines) for line in getattr(node, "decorator_list", []))
         for name in targets:
             found[name] = (
                 decorators + text,

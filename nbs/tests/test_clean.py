@@ -1,5 +1,6 @@
 """Cleaning changes nothing that is said, near copies are found exactly, and ten ways to leak are all caught."""
 import json
+import random
 import re
 import unicodedata
 
@@ -190,9 +191,24 @@ def test_quotations_are_whole_texts_only():
     assert quotations([long, f"He said: {long}!", long[:60], "short", "it is short"]) == [(0, 1), (2, 0), (2, 1)]
 
 
+def test_quotations_group_as_every_two_texts_would():
+    "Equal texts are paired with one of them only: the groups must be those of comparing each with each, and no two sides may hide in one"
+    dice = random.Random(5)
+    parts = ["we measured the same query twice on the old cluster", "and then we cut the whole cache layer out", "one", "two", "three", "nobody missed it, not once"]
+    texts = [" ".join(dice.choice(parts) for _ in range(dice.randint(1, 4))) for _ in range(150)]
+    keys = [copy_key(text) for text in texts]
+    every = [(one, other) for one in range(150) for other in range(150) if one != other and len(keys[one]) >= 40 and keys[one] in keys[other]]
+    assert components(150, quotations(texts)) == components(150, every) and 0 < len(quotations(texts)) < len(every)
+    sides = [dice.choice(["train", "test"]) for _ in texts]
+    assert any(sides[one] != sides[other] for one, other in every) and any(sides[one] != sides[other] for one, other in quotations(texts))
+    start = "every launch thread of this week begins with the very same words, namely "
+    assert len(quotations([f"{start}{number:05}" for number in range(20_000)] + [f"{start}00007"] * 5000)) == 5000
+
+
 # what a hostile reader found
 
 BOLD = str.maketrans({chr(ord("a") + number): chr(0x1D5EE + number) for number in range(26)})
+CYRILLIC = str.maketrans("aceopxyi", "\u0430\u0441\u0435\u043e\u0440\u0445\u0443\u0456")
 LONG = "Every team I have been on had one person who knew why the build was slow and nobody ever asked them about it"
 
 
@@ -205,6 +221,7 @@ HIDDEN = {
     "a reply near another tweet": two_tweets({"tweet": "My garden tomatoes are finally ripe", "reply": "What's the best way to learn Rust in 2024?"}, {"tweet": "What is the best way to learn Rust in 2024?"}),
     "a quotation with another link": two_tweets({"tweet": f"{LONG} https://t.co/abc"}, {"tweet": f"I say this every week, in every single meeting, and people nod, and nothing happens afterwards, so once more for those in the back row who did not hear it: {LONG} https://t.co/xyz Anyway. What do you do about it, where you are?"}),
     "a reply in mathematical letters": two_tweets({"tweet": "One tweet about slow builds", "reply": LONG}, {"tweet": "Gardens in May", "reply": LONG.translate(BOLD)}),
+    "a reply in letters of another alphabet": two_tweets({"tweet": "One tweet about slow builds", "reply": LONG}, {"tweet": "Gardens in May", "reply": LONG.translate(CYRILLIC)}),
     "one tweet with two texts": [*two_tweets({"tweet": "My garden tomatoes are finally ripe"}, {"tweet": LONG}), two_tweets({"tweet": LONG, "reply_id": "13", "reply": "A third voice says that lunch is not the place for it."}, {})[0]],
 }
 

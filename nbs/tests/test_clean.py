@@ -8,7 +8,7 @@ import numpy
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, cap_authors, clean, clean_stage, components, copy_key, exact_groups, keep_best, near_blocks, near_pairs, placed, quality, quotations, split_of, tidy, tweet_clusters)
+from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, audit_with, cap_authors, clean, clean_stage, components, copy_key, earlier_pairs, exact_groups, keep_best, near_blocks, near_pairs, placed, quality, quotations, split_of, tidy, tweet_clusters)
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, Run, StageError, read_rows, resolve, sample_copy, sample_rows, to_lines, write_text
 
@@ -40,6 +40,14 @@ def test_tidy_is_idempotent_and_keeps_digits_and_punctuation(text):
 
 @pytest.mark.parametrize("text", ["1000 to 10000 users, $5,000, port 8000, www.x.com", "wait... what?!! #BuildInPublic 👩‍💻 👍🏽", "NO. Never - ever; a/b C++ 1.0.0", "¯\\_(ツ)_/¯", "straße İstanbul naïve 東京"])
 def test_what_people_write_stays(text): assert tidy(text) == text
+
+
+@pytest.mark.parametrize("text", ["Add an AAAA record", "yyyy-MM-dd HH:mm:ss.SSSS", "yyyyMMdd and MMMM", "0xFFFF and 0xffffffff", "color: #ffffaa, not #aaaaaa", "ask @heeeeey or see #wooooow", "deaaaad beef, file_xxxxy", "IIIIII", "v1aaaa"])
+def test_what_only_looks_drawn_out_stays(text): assert tidy(text) == text
+
+
+@pytest.mark.parametrize("text, plain", [("Sooooo good", "Sooo good"), ("YESSSSS!", "YESSS!"), ("Hmmmmm, noooo", "Hmmm, nooo"), ("a" * 90, "aaa"), ("see: waaaait", "see: waaait"), ("one\n\n\n  two", "one\ntwo")])
+def test_what_is_drawn_out_is_shortened(text, plain): assert tidy(text) == plain and tidy(plain) == plain
 
 
 # copies
@@ -244,17 +252,34 @@ def test_older_tweets_keep_the_sides_of_an_earlier_run(vectors):
     bridge = train.model_copy(update={"tweet_id": "5", "reply_id": "6", "tweet": f"{train.tweet} And, on another day: {test.tweet}", "reply": "Both of these again, I see, one after the other."})
     moved = {pair.tweet_id: pair.split for pair in placed(old + reposts, params, vectors)[0]}
     assert any(moved[id] != side for id, side in before.items()), "without the earlier run an older repost moves a group"
-    kept, dropped = placed(old + reposts + [bridge], params.model_copy(update={"sides_of": "earlier"}), vectors, before)
+    first = placed(old, params, vectors)[0]
+    kept, dropped = placed(old + reposts + [bridge], params.model_copy(update={"sides_of": "earlier"}), vectors, first)
     after = {pair.tweet_id: pair.split for pair in kept}
     assert all(after[id] == side for id, side in before.items()) and [pair.tweet_id for pair in dropped] == ["5"] and audit_split(kept, vectors, 0.9)["leaks"] == []
-    with pytest.raises(StageError, match="take the earlier run's bound"): placed(old, params, vectors, before | {old[0].tweet_id: "train", twin(old): "test"})
+    quoting = train.model_copy(update={"reply_id": "8", "reply": f"{test.reply} As somebody said elsewhere."})  # a new reply under an old tweet
+    kept, dropped = placed(old + [quoting], params, vectors, first)
+    assert [pair.reply_id for pair in dropped] == ["8"] and {pair.tweet_id: pair.split for pair in kept} == before
+    assert "8" not in {pair.reply_id for pair in placed([*old, quoting], params, vectors, [pair for pair in first if pair.tweet_id != train.tweet_id] + [train])[0]}
+    with pytest.raises(StageError, match="at similarity_max 0.9; take the earlier run's bound"):
+        placed(old, params, vectors, [pair.model_copy(update={"tweet": train.tweet}) if pair.tweet_id == test.tweet_id else pair for pair in first])
 
 
-def twin(pairs: list[Pair]) -> str:
-    "Gives the second tweet the text of the first; returns its id"
-    other = next(pair.tweet_id for pair in pairs if pair.tweet_id != pairs[0].tweet_id)
-    pairs[:] = [pair.model_copy(update={"tweet": pairs[0].tweet}) if pair.tweet_id == other else pair for pair in pairs]
-    return other
+def test_texts_of_an_earlier_run_that_were_not_collected_again_keep_their_side(vectors):
+    "An old training tweet under a new id, and an old training reply that somebody posted again and that was liked more"
+    params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
+    first = placed([pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS], params, vectors)[0]
+    train = [pair for pair in first if pair.split == "train"][:12]
+    again = [pair.model_copy(update={"tweet_id": str(10 + number), "reply_id": str(100 + number), "reply": " ".join(reversed(pair.reply.split()))}) for number, pair in enumerate(train)]
+    stolen = [pair.model_copy(update={"tweet_id": str(30 + number), "reply_id": str(300 + number), "tweet": " ".join(reversed(pair.tweet.split())), "reply_likes": 499}) for number, pair in enumerate(train)]
+    for fresh in (again, stolen):
+        fresh = [pair.model_copy(update={"split": None, "cluster": None}) for pair in fresh]
+        alone, followed = clean(fresh, params, vectors)[0], clean(fresh, params, vectors, first)[0]
+        assert {pair.split for pair in alone} != {"train"} and followed and {pair.split for pair in followed} == {"train"}
+        assert audit_with(alone, first, vectors, params)["leaks"] and not audit_with(followed, first, vectors, params)["leaks"]
+
+
+def test_a_file_without_sides_is_no_earlier_run(tmp_path):
+    with pytest.raises(StageError, match=r"valid\.jsonl:1 has split None, not train, dev or test"): earlier_pairs(resolve("nbs/results/sample/valid.jsonl"))
 
 
 def test_the_stage_reads_the_earlier_sides():

@@ -120,6 +120,19 @@ def test_another_test_side_and_the_sample_carry_no_seal(tmp_path):
     assert not (tmp_path / "runs" / SEALS).exists()
 
 
+def test_a_side_that_drifts_carries_its_models_along(tmp_path):
+    "Each side shares six of ten with the one before it, and the third two of ten with the first"
+    ledger, first, second, third = tmp_path / SEALS, [*"abcdefghij"], [*"efghijklmn"], [*"ijklmnopqr"]
+    assert break_seal(ledger, first, "one", "r") == break_seal(ledger, second, "one", "r") == break_seal(ledger, second, "one", "r") == ["one"]
+    assert len(read_rows(ledger)) == 2
+    with pytest.raises(StageError, match="measured another model already"): break_seal(ledger, third, "two", "r")
+
+
+def test_a_run_that_is_not_there_is_not_made_and_nothing_found_is_said(run, tmp_path):
+    with pytest.raises(StageError, match="there is no run in .*mistyped"): forget(tmp_path / "mistyped", "somebody")
+    assert not (tmp_path / "mistyped").exists() and "check the spelling" in forget(run.folder, "nobody_of_that_name")["note"]
+
+
 def test_a_seal_that_a_kill_cut_short(tmp_path):
     break_seal(tmp_path / SEALS, ["a"], "one", "r")
     with open(tmp_path / SEALS, "a") as file: file.write('{"test": ["a"], "mod')

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from replytune.review import (
     CHECKS, DECIDES, REASONS, Around, Decision, Desk, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card,
-    decisions_frame, edit_problems, hints, listed, narrow, pace_chart, record_frame, review_frame, review_panel, review_progress, review_stage, seen_hash, states_of, status_line, write_draft)
+    decisions_frame, edit_problems, hints, listed, narrow, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, seen_hash, states_of, status_line, write_draft)
 from replytune.clean import forget
 from replytune.schema import Pair, Run, StageError, Unavailable, read_rows, sample_copy, sample_rows, sha256, to_lines, write_text
 
@@ -235,7 +235,7 @@ EVERY = [answer("keep", number) for number in range(len(PAIRS))]
 
 def test_the_stage_refuses_to_say_all_reviewed():
     run = run_with({"ada": EVERY[:-3] + [answer("flag", 5)], "bo": [answer("reject", 7, "bo", reasons=["not good"])]})
-    with pytest.raises(StageError, match=r"5 of \d+ pairs are not reviewed: 3 undecided, 1 flagged, 1 disputed"): stage(run, decisions=[])
+    with pytest.raises(StageError, match=r"5 of \d+ pairs are not reviewed: 3 undecided, 1 flagged by ada, 1 disputed"): stage(run, decisions=[])
     assert not (run / "reviewed.jsonl").exists() and "04_review" not in run.manifest()
 
 
@@ -280,7 +280,8 @@ def test_every_chosen_pair_comes_a_second_time_blind(tmp_path):
     assert len(seen) == 50 and twice == set(desk.chosen) and len(twice) == 10
     gaps = [len(seen) - 1 - seen[::-1].index(id) - seen.index(id) for id in twice]
     assert sorted(gaps)[2] >= desk.gap and "50 of 50 decided" in status_line(desk)
-    assert all_agreement(PAIRS, {"ada": desk.state})["ada, twice"]["answered twice"] == 10
+    found = all_agreement(PAIRS[:40], {"ada": desk.state})["ada, twice"]
+    assert found["answered twice"] + found["too soon"] == 10 and found["too soon"] == sum(gap < desk.gap for gap in gaps) <= 2
     again = fresh_desk(tmp_path, 40)
     assert again.current is None and again.chosen == desk.chosen
 
@@ -300,9 +301,12 @@ def test_kappa_agrees_with_another_library_and_refuses_what_it_cannot_say():
 
 
 def test_a_repeat_is_measured_and_never_applied():
-    voices = states_of([answer("keep"), answer("reject", repeat=True, reasons=["other"])])
+    between, again = [answer("keep", number) for number in range(1, 50)], answer("reject", repeat=True, reasons=["other"])
+    voices = states_of([answer("keep"), *between, again])
     kept, rejected, _ = apply_reviews(PAIRS[:1], voices)
     assert len(kept) == 1 and not rejected and all_agreement(PAIRS, voices)["ada, twice"]["agree"] == 0.0
+    soon = all_agreement(PAIRS, states_of([answer("keep"), *between[1:], again]))["ada, twice"]
+    assert isinstance(soon["agree"], Unavailable) and (soon["answered twice"], soon["too soon"]) == (0, 1), "remembered, not answered again"
 
 
 def test_a_key_from_an_earlier_card_decides_nothing(tmp_path):
@@ -348,7 +352,7 @@ def test_a_table_is_checked_whole_before_anything_is_written(tmp_path):
     run = sample_copy("04_review")
     frame = review_frame(str(run.folder), "ada")
     frame.iloc[:3, frame.columns.get_loc("decision")] = ["keep", "reject", "edit"]
-    with pytest.raises(StageError, match="2 rows cannot be recorded, nothing was"): record_frame(str(run.folder), "ada", frame)
+    with pytest.raises(StageError, match=r"2 of \d+ rows cannot be recorded, nothing was"): record_frame(str(run.folder), "ada", frame)
     assert not (run / "reviews/ada.jsonl").exists()
     frame.iloc[1, frame.columns.get_loc("reasons")] = "not good, other"
     frame.iloc[2, frame.columns.get_loc("text")] = GOOD_EDIT
@@ -487,7 +491,7 @@ def test_keep_on_the_card_of_an_edit_keeps_the_edit(tmp_path):
 def test_a_failing_mark_after_keep_opens_the_pair_again(tmp_path):
     panel = Panel(fresh_desk(tmp_path))
     for name in ("keep", "back", "why not kind"): panel.press(name)
-    assert apply_reviews(PAIRS[:1], {"ada": panel.desk.state})[2] == {PAIRS[0].reply_id: "kept, but marked as failing"}
+    assert apply_reviews(PAIRS[:1], {"ada": panel.desk.state})[2] == {PAIRS[0].reply_id: "kept, but marked as failing by ada"}
     panel.press("reject")
     assert panel.desk.log.read()[-1].reasons == ["not kind"] and apply_reviews(PAIRS[:1], {"ada": panel.desk.state})[2] == {}
 
@@ -543,13 +547,70 @@ def test_a_text_that_changed_is_no_repeat_and_its_marks_are_gone(tmp_path):
     assert again.state[id].repeat is None and apply_reviews(changed, {"ada": again.state})[2] == {}
 
 
-def test_agreement_is_about_first_answers_to_the_same_text():
-    ada, bo = [answer("keep", number, seen="x") for number in range(4)], [answer("reject", number, "bo", reasons=["other"], seen="x") for number in range(3)]
-    gave_in = [answer("keep", number, "bo", seen="x") for number in range(3)]
+def test_agreement_is_about_first_answers_to_todays_texts():
+    seen = [seen_hash(pair) for pair in PAIRS[:5]]
+    ada = [answer("reject", 0, seen="an old text", reasons=["other"])] + [answer("keep", number, seen=seen[number]) for number in range(5)]
+    bo = [answer("reject", number, "bo", reasons=["other"], seen=seen[number]) for number in range(3)]
+    gave_in = [answer("keep", number, "bo", seen=seen[number]) for number in range(3)]
     other_text = [answer("reject", 3, "bo", reasons=["other"], seen="y")]
-    found = all_agreement(PAIRS[:4], states_of(ada + bo + gave_in + other_text))["ada and bo"]
+    shown = [answer("keep", 4, "bo", seen=seen[4], informed=True)]
+    found = all_agreement(PAIRS[:5], states_of(ada + bo + gave_in + other_text + shown))["ada and bo"]
     assert found["answered twice"] == 3 and found["agree"] == 0
-    assert all_agreement(PAIRS[4:], states_of(ada + bo)) == {}
+    assert all_agreement(PAIRS[5:], states_of(ada + bo)) == {}
+
+
+def test_an_answer_with_the_others_on_the_card_is_marked(tmp_path):
+    others = []
+    for name, decision in (("bo", "keep"), ("cleo", "reject")):
+        others.append(ReviewLog(tmp_path / f"reviews/{name}.jsonl", name))
+        others[-1].add(PAIRS[1].reply_id, decision, reasons=["other"] * (decision == "reject"))
+    desk = Desk(PAIRS[:4], ReviewLog(tmp_path / "reviews/ada.jsonl", "ada"), Around(others=tuple(others)))
+    act(desk, "keep")
+    narrow(desk, only="disputed")
+    assert desk.current == PAIRS[1].reply_id
+    act(desk, "keep")
+    assert [row.informed for row in desk.log.read()] == [False, True]
+    assert "ada and bo" not in all_agreement(PAIRS[:4], {log.reviewer: log.state for log in (desk.log, *others)})
+
+
+def test_opening_a_panel_leaves_the_logs_of_others_alone():
+    run = run_with({"bo": [answer("keep", 0, "bo")]})
+    with open(run / "reviews/bo.jsonl", "ab") as file: file.write(b'{"reply_id": "20')  # being written, somewhere else
+    before = (run / "reviews/bo.jsonl").read_bytes()
+    panel = review_panel(str(run.folder), "ada")
+    assert (run / "reviews/bo.jsonl").read_bytes() == before and panel.desk.around.others[0].state.lines == 1
+
+
+def test_the_adjudicator_settles_what_others_flagged_marked_or_read_before_it_changed():
+    old = answer("keep", 2, "bo", seen="another text", marks={"kind": False})
+    others = [answer("flag", 0, "bo"), answer("keep", 1, "bo"), answer("mark", 1, "bo", marks={"kind": False}), old, answer("mark", 2, "bo", marks={"kind": False}, seen="another text")]
+    ada = [answer("keep", number) for number in range(4)]
+    assert set(apply_reviews(PAIRS[:4], states_of(others + ada))[2].values()) == {"flagged by bo", "kept, but marked as failing by bo"}
+    assert apply_reviews(PAIRS[:4], states_of(others + ada), "ada")[2] == {}
+    assert apply_reviews(PAIRS[2:3], states_of(others))[2] == {PAIRS[2].reply_id: "changed since it was read"}
+
+
+@pytest.mark.parametrize("name, value", [("similarity_max", 0.95), ("isolate_authors", True), ("encoder", "another")])
+def test_the_second_audit_asks_what_the_first_one_asked(name, value):
+    with pytest.raises(StageError, match=f"{name} is .* here and was .* in stage 03"): stage(run_with({"ada": EVERY}), decisions=[], **{name: value})
+
+
+def test_a_table_that_came_back_damaged_is_told_what_to_mend():
+    run = str(sample_copy("04_review").folder)
+    frame = review_frame(run, "ada")
+    frame.iloc[0, frame.columns.get_loc("decision")] = "keep"
+    with pytest.raises(StageError, match="has no column text"): record_frame(run, "ada", frame.drop(columns="text"))
+    with pytest.raises(StageError, match="index must be reply_id, read as text"): record_frame(run, "ada", frame.reset_index())
+    with pytest.raises(StageError, match="as_of is 'soon'"): record_frame(run, "ada", frame.assign(as_of="soon"))
+    with pytest.raises(StageError, match=r"reasons are given \(not kind\), but the decision is not reject"): record_frame(run, "ada", frame.assign(reasons="not kind"))
+    assert record_frame(run, "ada", frame.assign(as_of=0.0)) == 1
+
+
+@pytest.mark.parametrize("text, signs", [
+    ("a\ufe01b", 1), ("a\U000e0100b", 1), ("a\u3164b", 1), ("a\u2800b", 1), ("soft\u00adware", 1), ("tag\U000e0061\U000e0062", 2), ("a\u200db", 1),
+    ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", 0), ("\u2764\ufe0f\u200d\U0001f525", 0), ("two\nlines", 0)])
+def test_characters_that_show_nothing_are_named(text, signs):
+    assert readable_text(text).count("U+") == signs and ("hidden characters" in hints(text)) == bool(signs)
 
 
 def test_a_note_that_cannot_be_written_does_not_unsay_a_decision(tmp_path):

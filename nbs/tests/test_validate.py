@@ -6,7 +6,7 @@ import runpy
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.schema import Pair, ParameterError, Run, StageError, read_rows, resolve, sample_copy, sample_rows
+from replytune.schema import Pair, ParameterError, Run, StageError, read_rows, resolve, sample_copy, sample_rows, sha256
 from replytune.validate import (Measures, Reject, ScoreCache, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened,
                                 words_of)
 
@@ -200,6 +200,37 @@ def test_labels_of_a_country_and_scores_that_are_no_number():
     for label in ("en-US", "EN", "en_GB"): assert decide(good._replace(tweet_language=label, platform_language=label, english=0.0), BOUNDS) == []
     assert decide(good._replace(tweet_language="enm"), BOUNDS) == [Reject.tweet_language]
     assert decide(good._replace(toxicity=float("nan")), BOUNDS) == [Reject.toxic]
+
+
+def test_a_score_that_is_no_number_stops_with_the_text_named(tmp_path):
+    "One batch is on the disk by then, and stays"
+    cache = ScoreCache(tmp_path, "broken")
+    with pytest.raises(StageError, match="no number for 'a longer text'"): cache.scores(["short", "a longer text"], lambda texts: [float("nan") if len(text) > 5 else 0.5 for text in texts], "toxicity", size=1)
+    assert ScoreCache(tmp_path, "broken").known.keys() == {sha256("short")[:32]}
+
+
+@pytest.mark.parametrize("text", ["ada@exam\x08ple.org", "ada@exam\u00adple.org", "ada\uff20example.org", "ada@exam\U000e0061ple.org", "ada\u3164@\u3164example.org"])
+def test_an_address_cannot_hide_from_measuring_and_stand_after_tidying(text):
+    reply = f"Write to me about the cluster, {text}, any day of the week"
+    assert measure_cheaply(PAIRS[0].model_copy(update={"reply": reply})).personal_data == ("email",)
+
+
+def test_the_models_see_what_a_reader_sees():
+    plain = "You are an idiot and everything you ever wrote about databases is worthless rubbish"
+    pair = next(pair for pair in PAIRS if decide(measure([pair], BOUNDS)[0], BOUNDS) == [])
+    apart = pair.model_copy(update={"reply": "\u200b".join(plain)})
+    assert measure([apart], BOUNDS)[0].toxicity == measure([pair.model_copy(update={"reply": plain})], BOUNDS)[0].toxicity
+
+
+@pytest.mark.parametrize("text, kinds", [
+    ("06 12 34 56 78 on weekdays", ["phone"]), ("ring me: 555-010-4477", ["phone"]), ("call 5550104477 now", ["phone"]), ("text me at 600 123 456", ["phone"]), ("020 7946 0958", ["phone"]),
+    ("Ada [At] example.org", ["email"]), ("batch sizes 1024 2048 4096", []), ("on 01-02-2024 and 07-15-2024 12:30", []), ("1714564800 and 1714564801", []), ("call sites 1024 of 2048", []), ("a call took 1200 ms", [])])
+def test_numbers_that_are_telephones_and_numbers_that_are_not(text, kinds): assert personal_data(text) == kinds
+
+
+def test_one_template_after_many_ordinary_replies_is_noticed():
+    template = [PAIRS[0].model_copy(update={"reply": f"Great point about databases, friend, follow me for daily engineering wisdom number {number % 5}", "reply_author": f"bot{number}"}) for number in range(400)]
+    assert any("template" in warning for warning in data_warnings(PAIRS[:290] + template, 600)) and not any("template" in warning for warning in data_warnings(PAIRS, 500))
 
 
 def test_no_pairs_at_all(): assert data_warnings([], 0) == ["there are no pairs"]

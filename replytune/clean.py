@@ -66,7 +66,7 @@ class CleanParams(StageParams):
     sides_of: str = ""
     encoder: str = "minilm"
 
-# %% ../nbs/03_clean.ipynb #cb520c44
+# %% ../nbs/03_clean.ipynb #3fb6bb00
 DRAWN_OUT = re.compile(r"([^\W\d_])\1{3,}")
 WHOLE_WORD = re.compile(r"(?<![\w@#/.])\w+")
 HEXADECIMAL = re.compile(r"[\da-fA-F]{3,8}")
@@ -85,18 +85,20 @@ def shortened(word: re.Match) -> str:
 
 
 def tidy(text: str) -> str:
-    "The same text without invisible characters, doubled spaces, blank lines, indentation and drawn-out letters"
+    """The same text without invisible characters, doubled spaces, blank lines, indentation and drawn-out
+    letters"""
     text = unicodedata.normalize("NFC", visible(text))
     text = WHOLE_WORD.sub(shortened, text) if DRAWN_OUT.search(text) else text
     return re.sub(r" *\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text)).strip()
 
-# %% ../nbs/03_clean.ipynb #967644f2
+# %% ../nbs/03_clean.ipynb #b88e9c04
 # letters of Cyrillic and Greek that are drawn like Latin ones, some of them as capitals only
 LOOKALIKES = str.maketrans("авекмнорстухіјѕԁһӏικνορτυχαε", "abekmhopctyxijsdhlikvoptuxae")
 
 
 def copy_key(text: str) -> str:
-    "Equal for texts that differ only in case, spaces, punctuation (but for the point inside a number) and forms of letters; a text that is nothing else is its own key"
+    """Equal for texts that differ only in case, spaces, punctuation (but for the point inside a number)
+    and forms of letters; a text that is nothing else is its own key"""
     folded = unicodedata.normalize("NFKC", text).casefold().translate(LOOKALIKES)
     return re.sub(r"(?!(?<=\d)[.,:](?=\d))[\W_]", "", folded) or folded.strip()
 
@@ -135,9 +137,10 @@ def embed(texts: list[str], encoder):
         show_progress_bar=False,
     )
 
-# %% ../nbs/03_clean.ipynb #ff6b8a68
+# %% ../nbs/03_clean.ipynb #f9fd8b8e
 class Vectors:
-    "Unit vectors of texts by one encoder, kept in `folder` (vectors first, then the hashes that make them count)"
+    """Unit vectors of texts by one encoder, kept in `folder` (vectors first, then the hashes that make
+    them count)"""
 
     def __init__(self, encoder: str = "minilm", folder: Path | None = None):
         self.encoder, self.model, self.known = encoder, None, {}
@@ -188,7 +191,7 @@ class Vectors:
                 return vectors
         return numpy.stack([self.known[name] for name in names])
 
-# %% ../nbs/03_clean.ipynb #ad01cc66
+# %% ../nbs/03_clean.ipynb #cdb2ee9c
 def near_blocks(vectors, bound: float, block: int = 1024) -> Iterator[tuple]:
     "Arrays (rows, later rows, cosines) of all pairs with cosine above `bound`, a block of rows at a time"
     import numpy
@@ -211,7 +214,8 @@ def near_pairs(vectors, bound: float, block: int = 1024) -> list[tuple[int, int,
 
 
 def components(count: int, edges) -> list[int]:
-    "For each of `count` things, the smallest member of the group that the edges connect it to. `edges`: pairs, or blocks of arrays (firsts, seconds, ...)"
+    """For each of `count` things, the smallest member of the group that the edges connect it to. `edges`:
+    pairs, or blocks of arrays (firsts, seconds, ...)"""
     import numpy
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -229,7 +233,7 @@ def components(count: int, edges) -> list[int]:
             group = smallest[label][group]
     return group.tolist()
 
-# %% ../nbs/03_clean.ipynb #e3809ff9
+# %% ../nbs/03_clean.ipynb #ba371b8a
 def best_first(pair: Pair) -> tuple:
     "Sorting key: most likes first, then the earlier id"
     return (-(pair.reply_likes or 0), int(pair.reply_id))
@@ -238,7 +242,8 @@ def best_first(pair: Pair) -> tuple:
 def keep_best(
     pairs: list[Pair], group: list[int], kind: str, vectors=None
 ) -> tuple[list[Pair], list[dict]]:
-    "The best-liked pair of each group, and a row for each dropped one: its keeper, and how similar the two are (1 for exact copies)"
+    """The best-liked pair of each group, and a row for each dropped one: its keeper, and how similar the
+    two are (1 for exact copies)"""
     keeper = {}
     for place in sorted(range(len(pairs)), key=lambda place: best_first(pairs[place])):
         keeper.setdefault(group[place], place)
@@ -258,7 +263,7 @@ def keep_best(
         dropped.append(row | {"reply": pair.reply, "kept": pairs[best].reply})
     return kept, dropped
 
-# %% ../nbs/03_clean.ipynb #468cd6c9
+# %% ../nbs/03_clean.ipynb #6c6a2c5e
 def exact_groups(pairs: list[Pair]) -> list[int]:
     "For each pair, the first place with an exact copy of its reply"
     first = {}
@@ -266,7 +271,8 @@ def exact_groups(pairs: list[Pair]) -> list[int]:
 
 
 def quality(pair: Pair) -> float:
-    "How much a reply's likes say about its text: log likes, less what a large account and an early minute give for free; what is unknown counts as the middle"
+    """How much a reply's likes say about its text: log likes, less what a large account and an early
+    minute give for free; what is unknown counts as the middle"""
     followers = 2000 if pair.reply_author_followers is None else max(pair.reply_author_followers, 1)
     delay = 3600 if pair.reply_time_diff_seconds is None else max(pair.reply_time_diff_seconds, 60)
     return (
@@ -329,12 +335,13 @@ class NearPairs:
             (int(self.rows[at]), int(self.columns[at]), round(float(self.cosines[at]), 2)) for at in near
         ]
 
-# %% ../nbs/03_clean.ipynb #a92f9e60
+# %% ../nbs/03_clean.ipynb #dd33ffc8
 QUOTED = 40  # letters and digits that must be shared before a text counts as quoted
 
 
 def quotations(texts: list[str]) -> list[tuple[int, int]]:
-    "Pairs (quoted, quoting) of texts of which one holds the other whole, ignoring case, spaces and punctuation; equal texts are all paired with the first of them, which stands for them"
+    """Pairs (quoted, quoting) of texts of which one holds the other whole, ignoring case, spaces and
+    punctuation; equal texts are all paired with the first of them, which stands for them"""
     first, found = {}, set()
     for place, text in enumerate(texts):
         key = copy_key(re.sub(r"https?://\S+", " ", text))
@@ -353,7 +360,8 @@ def quotations(texts: list[str]) -> list[tuple[int, int]]:
 
 
 def tweet_clusters(pairs: list[Pair], vectors: Vectors, bound: float) -> dict[str, str]:
-    "For each tweet id the oldest tweet id of its group: a group shares near copies and whole quotations, in tweets or replies"
+    """For each tweet id the oldest tweet id of its group: a group shares near copies and whole quotations,
+    in tweets or replies"""
     import numpy
 
     tweets = sorted({(int(pair.tweet_id), pair.tweet) for pair in pairs})  # one id may have had two texts
@@ -374,9 +382,10 @@ def split_of(cluster: str, test_share: float, dev_share: float, seed: int) -> st
     place = int(sha256(f"{seed}:{cluster}")[:12], 16) / 16**12
     return "test" if place < test_share else "dev" if place < test_share + dev_share else "train"
 
-# %% ../nbs/03_clean.ipynb #9fcdd93e
+# %% ../nbs/03_clean.ipynb #4d15e732
 def audit_split(pairs: list[Pair], vectors: Vectors, bound: float, isolate_authors: bool = False) -> dict:
-    "What crosses the sides: `leaks` in words (an empty list is what we want), and the closest two texts that do not count as one"
+    """What crosses the sides: `leaks` in words (an empty list is what we want), and the closest two texts
+    that do not count as one"""
     sides = defaultdict(set)
     for pair in pairs:
         sides[pair.tweet_id].add(pair.split)
@@ -413,7 +422,8 @@ def audit_split(pairs: list[Pair], vectors: Vectors, bound: float, isolate_autho
 
 
 def near_leaks(rows: list[tuple], vectors: Vectors, bound: float) -> tuple[list[str], float | None]:
-    "Near copies on different sides, in words, and the greatest cosine below the bound between two sides; `None`: it is below 0.5"
+    """Near copies on different sides, in words, and the greatest cosine below the bound between two sides;
+    `None`: it is below 0.5"""
     import numpy
 
     if not rows:
@@ -433,7 +443,7 @@ def near_leaks(rows: list[tuple], vectors: Vectors, bound: float) -> tuple[list[
             )
     return leaks, closest and round(closest, 3)
 
-# %% ../nbs/03_clean.ipynb #d079b064
+# %% ../nbs/03_clean.ipynb #07b19c60
 SEALS = "test_seals.jsonl"
 
 
@@ -448,7 +458,8 @@ def same_side(one: list[str], other: list[str]) -> bool:
 
 
 def break_seal(ledger: Path, side: list[str], model: str, run: str, choose: bool = False) -> list[str]:
-    "Note that `model` is measured on a test side; returns all models that were. `StageError` for a second one, unless `choose`"
+    """Note that `model` is measured on a test side; returns all models that were. `StageError` for a
+    second one, unless `choose`"""
     rows = read_rows(ledger) if whole_lines(ledger) else []
     rows = [row for row in rows if same_side(row["test"], side)]
     known = list(dict.fromkeys(row["model"] for row in rows))
@@ -467,7 +478,7 @@ def break_seal(ledger: Path, side: list[str], model: str, run: str, choose: bool
     append_lines(ledger, [{"test": side, "model": model, "run": run}])
     return [*known, model]
 
-# %% ../nbs/03_clean.ipynb #766bc220
+# %% ../nbs/03_clean.ipynb #062a0a10
 def forgotten_ids(run: Run, who: str) -> tuple[set[str], set[str]]:
     "All ids that go when `who` (a handle or an id) goes, and every text under them"
     handle, ids, texts = who.lstrip("@").lower(), {who} if who.isdigit() else set(), set()
@@ -494,7 +505,8 @@ WHO = re.compile("author|user|screen_?name|handle", re.I)  # fields that hold a 
 
 
 def names(value, ids: set[str], handle: str, texts: frozenset = frozenset(), field: str = "") -> bool:
-    "Does a row, at any depth, hold one of the ids or texts (by hash), or name the handle: alone in a field for handles, behind an @, or in an address?"
+    """Does a row, at any depth, hold one of the ids or texts (by hash), or name the handle: alone in a
+    field for handles, behind an @, or in an address?"""
     if isinstance(value, dict):
         return any(key in ids or names(part, ids, handle, texts, key) for key, part in value.items())
     if isinstance(value, list):
@@ -508,9 +520,10 @@ def names(value, ids: set[str], handle: str, texts: frozenset = frozenset(), fie
     alone = WHO.search(field) is not None and lower.lstrip("@") == handle
     return alone or re.search(rf"(?:@|(?:x|twitter)\.com/){re.escape(handle)}(?!\w)", lower) is not None
 
-# %% ../nbs/03_clean.ipynb #f0b42527
+# %% ../nbs/03_clean.ipynb #6275d302
 def forget_in_lines(file: Path, gone, tombstone: dict | None = None, only_count: bool = False) -> int:
-    "Remove the rows for which `gone` holds from a JSON Lines file, or leave a tombstone in their place; returns how many"
+    """Remove the rows for which `gone` holds from a JSON Lines file, or leave a tombstone in their place;
+    returns how many"""
     rows = read_rows(file)
     goes = [gone(row) for row in rows]
     if any(goes) and not only_count:
@@ -531,7 +544,8 @@ def forget_in_dump(file: Path, gone, only_count: bool = False) -> int:
 
 
 def forget_in_caches(folder: Path, texts: frozenset, only_count: bool = False) -> int:
-    "Remove the vectors and scores of texts, given by hash; returns how many. A kill in between costs the cache, which can be made again"
+    """Remove the vectors and scores of texts, given by hash; returns how many. A kill in between costs the
+    cache, which can be made again"""
     import numpy
 
     count = 0
@@ -588,9 +602,10 @@ def signatures(run: Run, sections: dict) -> Iterator[tuple[str, str, str, bool]]
         for name, used in section["appended"].items():
             yield stage, "appended", name, file_hashes(run / name) == used
 
-# %% ../nbs/03_clean.ipynb #f53cb2ad
+# %% ../nbs/03_clean.ipynb #64af4b7a
 def forget(folder, who: str) -> dict:
-    "Remove an author (by handle) or a post (by id) from every file of a run, sign the files again, and say what was removed where, what must be made again and where to look"
+    """Remove an author (by handle) or a post (by id) from every file of a run, sign the files again, and
+    say what was removed where, what must be made again and where to look"""
     run = Run(folder)
     if not (run / "manifest.json").exists():
         raise StageError(f"there is no run in {folder}; nothing was forgotten. Name the folder of a run")
@@ -648,9 +663,11 @@ def still_named(run: Run, handle: str) -> list[str]:
     ]
     return [file.relative_to(run.folder).as_posix() for file in files if word.search(file.read_bytes())]
 
-# %% ../nbs/03_clean.ipynb #f9926d36
+# %% ../nbs/03_clean.ipynb #4c329671
 def made_again(run: Run, plan: dict) -> list[str]:
-    "Sign what is left and was true before, and take back what cannot be mended: the report always, replies of which some arms have lost one, the adapter if it was trained on what is gone, and all that was measured with it"
+    """Sign what is left and was true before, and take back what cannot be mended: the report always,
+    replies of which some arms have lost one, the adapter if it was trained on what is gone, and all
+    that was measured with it"""
     stale, again = {"08_stats", "09_report"}, []
     if plan["trained"]:
         stale |= {"06_train", "07_judge"}
@@ -683,7 +700,7 @@ def without_handle(value, handle: str):
         return value
     return re.sub(rf"(?i)(?<=['\"@]){re.escape(handle)}(?!\w)", "(forgotten)", value)
 
-# %% ../nbs/03_clean.ipynb #71e1929b
+# %% ../nbs/03_clean.ipynb #a1d33572
 GOALS = {  # least, wanted, most
     "pairs": (800, 1000, 1200),
     "tweets": (150, 200, 300),
@@ -693,7 +710,8 @@ GOALS = {  # least, wanted, most
 
 
 def dataset_statistics(pairs: list[Pair]) -> list[dict]:
-    "Each goal with its number; `mean likes` is over replies whose likes are known, `None` if there are none"
+    """Each goal with its number; `mean likes` is over replies whose likes are known, `None` if there are
+    none"""
     likes = [pair.reply_likes for pair in pairs if pair.reply_likes is not None]
     numbers = {
         "pairs": len(pairs),
@@ -751,7 +769,7 @@ def split_counts(pairs: list[Pair]) -> dict[str, int]:
         for what in ("pairs", "tweets")
     }
 
-# %% ../nbs/03_clean.ipynb #d78b5aae
+# %% ../nbs/03_clean.ipynb #9eb361be
 ID_FIELDS = ("tweet_id", "reply_id", "split", "cluster", "reply_likes", "reply_time_diff_seconds")
 CARD = """---
 language: [en]
@@ -782,7 +800,8 @@ Likes measure timing, audience and luck before they measure a text. Only replies
 
 
 def export_dataset(folder, target, texts: bool = False) -> Path:
-    "Write the run's reviewed (or, before the review, cleaned) pairs to `target` as a dataset folder with a card; ids only, unless `texts`"
+    """Write the run's reviewed (or, before the review, cleaned) pairs to `target` as a dataset folder with
+    a card; ids only, unless `texts`"""
     run, target, sections = Run(folder), resolve(target), Run(folder).manifest()
     name = "reviewed.jsonl" if "04_review" in sections else "clean.jsonl"
     check_input(run, name)
@@ -840,7 +859,7 @@ def reviewed_by_people(sections: dict) -> bool:
     reviewers = sections.get("04_review", {}).get("notes", {}).get("reviewers", [])
     return bool(reviewers) and "written_rules" not in reviewers
 
-# %% ../nbs/03_clean.ipynb #8c810340
+# %% ../nbs/03_clean.ipynb #343eb4bc
 def tidied(pair: Pair) -> Pair:
     "The pair with repaired texts; a reply that changed keeps its old text beside it"
     reply = tidy(pair.reply)
@@ -851,7 +870,8 @@ def tidied(pair: Pair) -> Pair:
 def placed(
     pairs: list[Pair], params: CleanParams, vectors: Vectors, earlier: list[Pair] = []
 ) -> tuple[list[Pair], list[Pair]]:
-    "The pairs with their cluster and split, and those that would have joined two sides. `earlier`: pairs of an earlier run, whose tweets keep their sides"
+    """The pairs with their cluster and split, and those that would have joined two sides. `earlier`: pairs
+    of an earlier run, whose tweets keep their sides"""
     clusters, sides = tweet_clusters([*earlier, *pairs], vectors, params.similarity_max), defaultdict(set)
     for pair in earlier:
         sides[clusters[pair.tweet_id]].add(pair.split)
@@ -886,7 +906,8 @@ def without_test_authors(pairs: list[Pair]) -> tuple[list[Pair], list[dict]]:
 def clean(
     pairs: list[Pair], params: CleanParams, vectors: Vectors, earlier: list[Pair] = []
 ) -> tuple[list[Pair], list[dict]]:
-    "Repaired, deduplicated, capped and split pairs, and a row for every dropped one. `earlier`: pairs of an earlier run, whose tweets keep their sides"
+    """Repaired, deduplicated, capped and split pairs, and a row for every dropped one. `earlier`: pairs of
+    an earlier run, whose tweets keep their sides"""
     kept = [tidied(pair) for pair in pairs]
     kept, exact = keep_best(kept, exact_groups(kept), "exact")
     rows = vectors.of([pair.reply for pair in kept])
@@ -954,7 +975,7 @@ def clean_stage(params: CleanParams):
             )
     return shown(stage)
 
-# %% ../nbs/03_clean.ipynb #47f0d788
+# %% ../nbs/03_clean.ipynb #bd594eea
 def likes_chart(pairs: list[Pair]) -> Chart:
     "Likes of the replies on each side of the split, where they are known; the three should look alike"
     likes = {
@@ -971,6 +992,7 @@ def likes_chart(pairs: list[Pair]) -> Chart:
             style = dict(histtype="step", linewidth=1.6, color=colours[side], label=label)
             axes.hist(some, bins=edges, weights=weights, **style)
         axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(left=0.7 * min((min(some) for some in likes.values() if some), default=0))
         axes.set(
             xlabel="likes of the reply",
             ylabel="share of the side's replies",

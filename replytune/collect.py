@@ -229,20 +229,22 @@ def flag_of(value) -> bool:
         return value.strip().lower() not in ("", "false", "0", "no", "null", "none")
     return bool(value)
 
-# %% ../nbs/01_collect.ipynb #f0734d0f
+# %% ../nbs/01_collect.ipynb #03140697
 FIRST_DATED_ID = 30_000_000_000  # ids below this were counted, not timed
 FIRST_POST = datetime(2006, 3, 21, tzinfo=timezone.utc)  # nothing was posted before
 
 
 def date_from_id(id: str) -> datetime | None:
-    "The time inside a post's id (22 bits of machine and sequence below it), or `None` for ids before November 2010"
+    """The time inside a post's id (22 bits of machine and sequence below it), or `None` for ids before
+    November 2010"""
     if int(id) < FIRST_DATED_ID:
         return None
     return datetime.fromtimestamp(((int(id) >> 22) + 1288834974657) // 1000, timezone.utc)
 
 
 def date_of(value) -> datetime | None:
-    "A date in any form the actors use, in UTC; `None` when it is not one, or lies before the first post ever"
+    """A date in any form the actors use, in UTC; `None` when it is not one, or lies before the first post
+    ever"""
     try:
         if isinstance(value, bool) or value in (None, ""):
             return None
@@ -261,7 +263,7 @@ def date_of(value) -> datetime | None:
         return None
     return moment if moment >= FIRST_POST else None
 
-# %% ../nbs/01_collect.ipynb #eede99b7
+# %% ../nbs/01_collect.ipynb #10024c12
 def whole(text: str) -> str:
     "The text with halves of characters (lone surrogates) replaced by U+FFFD"
     if text.isascii():
@@ -270,15 +272,17 @@ def whole(text: str) -> str:
 
 
 def readable(text: str, is_reply: bool = False) -> str:
-    "The text as its author typed it: entities decoded, a reply's leading @handles and trailing t.co links removed"
+    """The text as its author typed it: entities decoded, a reply's leading @handles and trailing t.co
+    links removed"""
     text = html.unescape(whole(text)).replace("\r\n", "\n")
     if is_reply:
         text = re.sub(r"^(?:\s*@\w{1,20}\b)+\s*", "", text)
     return re.sub(r"(?:\s*https?://t\.co/\w+)+\s*$", "", text).strip()
 
-# %% ../nbs/01_collect.ipynb #b99c89b4
+# %% ../nbs/01_collect.ipynb #3c14e515
 def id_of(value, address: str = "") -> str | Skipped | None:
-    "An id as text; a damaged one is told apart from a missing one. `address`: the post's URL, which no spreadsheet rounds"
+    """An id as text; a damaged one is told apart from a missing one. `address`: the post's URL, which no
+    spreadsheet rounds"""
     if value is None or isinstance(value, (bool, dict, list)):
         return None
     text = whole(str(value)).strip().lstrip("'")
@@ -300,7 +304,7 @@ def id_of(value, address: str = "") -> str | Skipped | None:
         )
     )
 
-# %% ../nbs/01_collect.ipynb #1cea993a
+# %% ../nbs/01_collect.ipynb #1681e6f2
 def _list(value) -> list:
     return value if isinstance(value, list) else []
 
@@ -325,7 +329,8 @@ def link_count(item: dict, text: str) -> int:
 
 
 def is_advert(item: dict) -> bool:
-    "A promoted post: flagged as one, sent by an advertiser's tool, or carrying the card that only X's ad manager makes"
+    """A promoted post: flagged as one, sent by an advertiser's tool, or carrying the card that only X's ad
+    manager makes"""
     card = item.get("card")
     return (
         flag_of(first(item, "is_advert"))
@@ -422,7 +427,7 @@ def read_text(path) -> tuple[str, str]:
         raise StageError(f"{path} is not text; a collector's dump is JSON, JSON Lines or CSV")
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape"), trouble
 
-# %% ../nbs/01_collect.ipynb #cab8f4e4
+# %% ../nbs/01_collect.ipynb #dd460e70
 _BETWEEN = re.compile(r"[\s,\[\]]*")
 _ITEM = re.compile(r"[}\n\[]\s*[,\[]?\s*(?=\{)")
 
@@ -454,7 +459,8 @@ def next_item(text: str, position: int, shape: set[str]) -> int | None:
 
 
 def iterate_json(text: str) -> Iterator:
-    "Each item of a JSON array, of JSON Lines, or of several of either, with a `Skipped` where the text is damaged"
+    """Each item of a JSON array, of JSON Lines, or of several of either, with a `Skipped` where the text
+    is damaged"""
     position, shape = 0, set()
     while (position := _BETWEEN.match(text, position).end()) < len(text):
         try:
@@ -474,9 +480,10 @@ def iterate_json(text: str) -> Iterator:
             shape = shape or (set(item) if isinstance(item, dict) else set())
             yield item
 
-# %% ../nbs/01_collect.ipynb #2f76feba
+# %% ../nbs/01_collect.ipynb #ee41d520
 def unflatten(row: dict[str, str]) -> dict:
-    "`{'author/userName': 'bo', 'media/0': 'x'}` as `{'author': {'userName': 'bo'}, 'media': ['x']}`; empty cells are absent"
+    """`{'author/userName': 'bo', 'media/0': 'x'}` as `{'author': {'userName': 'bo'}, 'media': ['x']}`;
+    empty cells are absent"""
     nested: dict = {}
     for name, value in row.items():
         *folders, last = name.split("/")
@@ -567,7 +574,7 @@ def import_dump(path) -> tuple[list[Post], list[Skipped]]:
         (posts if isinstance(outcome, Post) else skipped).append(outcome)
     return posts, skipped
 
-# %% ../nbs/01_collect.ipynb #5dbff0f6
+# %% ../nbs/01_collect.ipynb #4d0cb280
 def told(post: Post) -> int:
     "How many of a post's fields are known"
     return sum(
@@ -596,7 +603,8 @@ def same_person(one: Post, other: Post) -> bool:
 def pair_up(
     posts: list[Post], collected_at: datetime | dict[str, datetime] | None = None
 ) -> tuple[list[Pair], list[Skipped]]:
-    "Direct replies by other people, each with its tweet; every other post is skipped with its reason. `collected_at`: when the likes were read, for all or by the reply's id"
+    """Direct replies by other people, each with its tweet; every other post is skipped with its reason.
+    `collected_at`: when the likes were read, for all or by the reply's id"""
     by_id, skipped = distinct(posts)
     pairs = []
     for reply in by_id.values():
@@ -673,7 +681,7 @@ def outcome_chart(counts: dict[str, int]) -> Chart:
 
     return draw(plot, ", ".join(f"{name} {count}" for name, count in rows), height=0.5 + 0.28 * len(rows))
 
-# %% ../nbs/01_collect.ipynb #444e0fa3
+# %% ../nbs/01_collect.ipynb #2a9bbe21
 TOPICS = {  # the founding documents' ten topics, in words that people use in tweets
     "debugging": '(debugging OR debugger OR "code review" OR "root cause")',
     "architecture": '(architecture OR microservices OR monolith OR "system design")',
@@ -712,7 +720,8 @@ def search_term(query: str, since: str, until: str, params: CollectParams) -> st
 
 
 def reply_term(conversation: str, likes_min: int = 0, likes_below: int = 0) -> str:
-    "A search for the replies of one conversation, liked at least `likes_min` or less than `likes_below` times (0: no bound)"
+    """A search for the replies of one conversation, liked at least `likes_min` or less than `likes_below`
+    times (0: no bound)"""
     bound = f" min_faves:{likes_min}" if likes_min else f" -min_faves:{likes_below}" if likes_below else ""
     return f"conversation_id:{conversation} filter:replies{bound}"
 
@@ -886,7 +895,7 @@ def show_plan(params: CollectParams) -> str:
         ]
     )
 
-# %% ../nbs/01_collect.ipynb #358f9223
+# %% ../nbs/01_collect.ipynb #afa790cb
 class Batch(Record):
     "What one run is asked"
 
@@ -915,7 +924,8 @@ class Delivery(Record):
     address: str = ""  # of a rehearsal's server
 
     def charge(self) -> float:
-        "What counts against the cap: what was reported or computed, whichever is more; at least the reserve while the run may still charge"
+        """What counts against the cap: what was reported or computed, whichever is more; at least the
+        reserve while the run may still charge"""
         usd = max(self.reported_usd or 0.0, self.computed_usd)
         return usd if self.status in FINISHED else max(usd, self.reserved_usd)
 
@@ -939,7 +949,7 @@ class Entry(Record):
         pending = self.reserved_usd if self.state == "starting" else 0.0
         return pending + sum(delivery.charge() for delivery in self.deliveries)
 
-# %% ../nbs/01_collect.ipynb #bfda7c4d
+# %% ../nbs/01_collect.ipynb #0db7dea0
 def append_lines(path: Path, rows: list):
     "Append rows as JSON Lines and return when they are on the disk"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -1018,7 +1028,8 @@ class Purchase:
 
 
 def rebuild_checkpoint(folder: Path) -> int:
-    "Make `checkpoint.json` from the ledger, keeping the damaged one beside it; returns the number of batches"
+    """Make `checkpoint.json` from the ledger, keeping the damaged one beside it; returns the number of
+    batches"""
     folder = Path(folder)
     whole_lines(folder / "ledger.jsonl")
     latest = folded(read_rows(folder / "ledger.jsonl"))
@@ -1027,9 +1038,10 @@ def rebuild_checkpoint(folder: Path) -> int:
     write_text(folder / "checkpoint.json", json.dumps(list(map(as_json, latest.values())), indent=1))
     return len(latest)
 
-# %% ../nbs/01_collect.ipynb #679a5f02
+# %% ../nbs/01_collect.ipynb #61f98945
 def redact(text: str) -> str:
-    "The text without the value of any secret in the environment, or the telling parts of one that has several"
+    """The text without the value of any secret in the environment, or the telling parts of one that has
+    several"""
     for name in SECRETS:
         value = os.environ.get(name, "")
         parts = [part for part in re.split(r"[\s;|=]+", value) if re.search(r"\d", part)]
@@ -1066,7 +1078,7 @@ def purchase_log(folder: Path):
             log.removeHandler(handler)
             handler.close()
 
-# %% ../nbs/01_collect.ipynb #35e6017a
+# %% ../nbs/01_collect.ipynb #c2ffa517
 class BudgetReached(Exception):
     "The next run could cost more than is left under the cap"
 
@@ -1101,7 +1113,8 @@ SLACK = timedelta(minutes=10)  # by how much the clocks of seller and buyer may 
 
 
 class ApifySource:
-    "Buys rows from an Apify actor. The token and, for rehearsals, another address come from the environment: `APIFY_API_TOKEN`, `APIFY_API_BASE_URL`"
+    """Buys rows from an Apify actor. The token and, for rehearsals, another address come from the
+    environment: `APIFY_API_TOKEN`, `APIFY_API_BASE_URL`"""
 
     def __init__(self, params: CollectParams, purchase: Purchase, log: logging.Logger):
         self.params, self.purchase, self.log = params, purchase, log
@@ -1140,7 +1153,8 @@ class ApifySource:
         return {"searchTerms": list(batch.terms), "maxItems": batch.rows, **self.actor.fixed_input}
 
     def fetch(self, entry: Entry) -> Entry:
-        "Bring a batch to `done` or `failed` from wherever it stands; `BudgetReached` if its start is not covered by the cap"
+        """Bring a batch to `done` or `failed` from wherever it stands; `BudgetReached` if its start is not
+        covered by the cap"""
         next_step = {
             "planned": start_run,
             "starting": find_run,
@@ -1287,7 +1301,7 @@ def note_run(shop: ApifySource, entry: Entry, run) -> Entry:
         entry, state="started", reserved_usd=0.0, deliveries=(*entry.deliveries, delivery)
     )
 
-# %% ../nbs/01_collect.ipynb #e69a4f9a
+# %% ../nbs/01_collect.ipynb #2e84203c
 def look_at(shop: ApifySource, delivery: Delivery, seconds: int = 0):
     "The run as it is, after up to `seconds` of waiting for its end"
     run = patiently(
@@ -1350,7 +1364,8 @@ def download_rows(shop: ApifySource, delivery: Delivery) -> int:
 
 
 def read_page(shop: ApifySource, dataset: str, offset: int) -> tuple[list, int]:
-    "Rows from `offset` on, and how many there are in all; `ValueError` if the answer is not the page asked for"
+    """Rows from `offset` on, and how many there are in all; `ValueError` if the answer is not the page
+    asked for"""
     page = shop.client.dataset(dataset).list_items(offset=offset, limit=PAGE)
     if page.offset != offset or page.count != len(page.items):
         raise ValueError(
@@ -1534,7 +1549,7 @@ async def twscrape_api(folder: Path):
         await api.pool.add_account(name, "_", "_", "_", proxy=proxy, cookies=cookies)
     return api
 
-# %% ../nbs/01_collect.ipynb #aa41d529
+# %% ../nbs/01_collect.ipynb #7d85545e
 class Stock:
     "What the rows of a purchase say, read once per run"
 
@@ -1542,7 +1557,8 @@ class Stock:
         self.purchase, self._read = purchase, {}
 
     def of(self, *steps: str, keys: set[str] | None = None) -> tuple[list[Post], list[Skipped]]:
-        "Posts and skipped rows of all batches, of some steps, or of some batches, in the order in which they were asked"
+        """Posts and skipped rows of all batches, of some steps, or of some batches, in the order in which
+        they were asked"""
         posts, skipped = [], []
         for entry in self.purchase.entries.values():
             if (steps and entry.batch.step not in steps) or (keys is not None and entry.key not in keys):
@@ -1581,7 +1597,8 @@ def liked_pairs(posts: list[Post], likes_min: int) -> list[Pair]:
 
 
 def worth_asking(posts: list[Post], params: CollectParams) -> list[str]:
-    "Ids of the tweets whose replies to buy: within the bounds, those with the wanted number of replies first"
+    """Ids of the tweets whose replies to buy: within the bounds, those with the wanted number of replies
+    first"""
     fewest, most = params.replies_wanted
 
     def distance(tweet: Post) -> int:
@@ -1682,7 +1699,7 @@ def make_probe(stock: Stock, params: CollectParams, asked: set[str], seller: Sou
         usd_for_target=target,
     )
 
-# %% ../nbs/01_collect.ipynb #aa4b3f52
+# %% ../nbs/01_collect.ipynb #365c50e2
 class Buyer:
     "One purchase at work: fills batches, shows where it stands, stops when something is wrong"
 
@@ -1735,7 +1752,8 @@ class Buyer:
         )
 
     def probe(self) -> tuple[Probe | None, set[str]]:
-        "Search until there are tweets to probe, buy their replies twice, and judge; also returns the tweets asked"
+        """Search until there are tweets to probe, buy their replies twice, and judge; also returns the
+        tweets asked"""
         params, source, keys = self.params, self.source, set()
         for batch in source.batches("tweets", searches(params), params.tweets_per_query):
             keys.add(self.fill(batch).key)
@@ -1754,9 +1772,10 @@ class Buyer:
             (make_probe(self.stock, params, set(tweets), source), set(tweets)) if batches else (None, set())
         )
 
-# %% ../nbs/01_collect.ipynb #698bbcba
+# %% ../nbs/01_collect.ipynb #ead4eac6
 def check_operators(buyer: Buyer) -> tuple[Probe | None, set[str]]:
-    "Buy the probe and stop if the bound on likes does not hold; also returns the tweets whose replies it bought"
+    """Buy the probe and stop if the bound on likes does not hold; also returns the tweets whose replies it
+    bought"""
     probe, asked = buyer.probe()
     if probe is None:
         return None, asked

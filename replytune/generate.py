@@ -112,9 +112,10 @@ def packaged_smollm2() -> Path:
     write_text(target / "complete", sha256(package / file))
     return target
 
-# %% ../nbs/05_generate.ipynb #466e9b76
+# %% ../nbs/05_generate.ipynb #3b3e0e09
 def tiny_qwen3() -> Path:
-    "A two-layer Qwen3 with fixed random weights, a vocabulary of 512 and the real chat template; made on first use"
+    """A two-layer Qwen3 with fixed random weights, a vocabulary of 512 and the real chat template; made on
+    first use"""
     target = resolve("runs/.models/tiny-qwen3")
     if (target / "complete").exists():
         return target
@@ -325,7 +326,7 @@ def stop_tokens(tokenizer) -> list[int]:
     }
     return sorted(id for id in ids if id is not None and id != tokenizer.unk_token_id)
 
-# %% ../nbs/05_generate.ipynb #89c0a631
+# %% ../nbs/05_generate.ipynb #df88d8df
 def generate_arm(
     arm: str,
     tweets: dict[str, str],
@@ -337,7 +338,8 @@ def generate_arm(
     partial: Path,
     examples: dict[str, list[Pair]] | None = None,
 ) -> list[Generation]:
-    "Replies of one arm to `tweets` (id → text), batch by batch; whole batches already in `partial` are not made again"
+    """Replies of one arm to `tweets` (id → text), batch by batch; whole batches already in `partial` are
+    not made again"""
     ids = sorted(tweets, key=int)
     prompts = {
         id: build_prompt(
@@ -373,9 +375,10 @@ def generate_arm(
         write_text(partial, to_lines([{"key": key}, *rows.values()]))
     return [rows[id] for id in ids]
 
-# %% ../nbs/05_generate.ipynb #296de783
+# %% ../nbs/05_generate.ipynb #d9ab8d76
 def resume(partial: Path, key: str) -> dict[str, Generation]:
-    "Replies of an interrupted arm, if the partial file was made with the same model, prompts, seed and sampling"
+    """Replies of an interrupted arm, if the partial file was made with the same model, prompts, seed and
+    sampling"""
     if not partial.exists():
         return {}
     header, *rows = read_rows(partial)
@@ -383,9 +386,10 @@ def resume(partial: Path, key: str) -> dict[str, Generation]:
         {row["tweet_id"]: Generation.model_validate(row) for row in rows} if header == {"key": key} else {}
     )
 
-# %% ../nbs/05_generate.ipynb #e127d946
+# %% ../nbs/05_generate.ipynb #21291009
 def find_neighbours(tweets: list[Pair], train: list[Pair], encoder, count: int) -> dict[str, list[Pair]]:
-    "For each tweet id its `count` most similar train tweets, each with its best-liked reply; the most similar comes last, next to the question"
+    """For each tweet id its `count` most similar train tweets, each with its best-liked reply; the most
+    similar comes last, next to the question"""
     if any(pair.split != "train" for pair in train):
         raise StageError("neighbours may come from the train split only")
     best = {}

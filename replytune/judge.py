@@ -74,9 +74,10 @@ class Judge(Protocol):
 
     def compare(self, tweet: str, first: str, second: str) -> Verdict | Unscored: ...
 
-# %% ../nbs/07_judge.ipynb #d10237d2
+# %% ../nbs/07_judge.ipynb #2dbac4f0
 def features(tweets: list[str], replies: list[str], encoder):
-    "What the ranker sees of each reply: its vector, that vector times the tweet's, and their cosine; shape (replies, 769)"
+    """What the ranker sees of each reply: its vector, that vector times the tweet's, and their cosine;
+    shape (replies, 769)"""
     import numpy
 
     tweet, reply = embed(tweets, encoder), embed(replies, encoder)
@@ -161,7 +162,7 @@ class Ranker:
         )
         return Verdict(winner=winner, probability=round(probability, 4))
 
-# %% ../nbs/07_judge.ipynb #0a55e569
+# %% ../nbs/07_judge.ipynb #73aef53f
 def score_of(verdict: Verdict | Unscored) -> float | None:
     "1 if the first reply won, ½ for a tie, 0 if the second won, `None` if not scored"
     return (
@@ -170,7 +171,8 @@ def score_of(verdict: Verdict | Unscored) -> float | None:
 
 
 def judge_accuracy(judge: Judge, pairs: list[Pair], ratio: float, resamples: int, seed: int) -> dict:
-    "How often the judge names the better-liked of two real replies, over both orders, with a 95 % interval over tweets"
+    """How often the judge names the better-liked of two real replies, over both orders, with a 95 %
+    interval over tweets"""
     import numpy
 
     by_tweet, orders, unscored = defaultdict(list), [], 0

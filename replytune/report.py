@@ -198,9 +198,10 @@ def judge_of(accuracy: dict) -> str:
         f" {accuracy['first position preferred']:.0%}"
     )
 
-# %% ../nbs/09_report.ipynb #ecd667dd
+# %% ../nbs/09_report.ipynb #1bde011a
 def rejected_examples(rejected: list[dict], skipped: list[dict]) -> list[tuple[str, str]]:
-    "One turned-down reply per reason, preferably with that reason alone, and one reviewer's rejection per reason"
+    """One turned-down reply per reason, preferably with that reason alone, and one reviewer's rejection
+    per reason"""
     examples = {}
     for row in rejected:
         for reason in row["reasons"]:
@@ -449,9 +450,10 @@ def show_verdict(folder: str) -> int:
     print(f"{stats['decision']}: {sentence_of(stats)}")
     return EXIT_CODES[stats["decision"]]
 
-# %% ../nbs/09_report.ipynb #ee3e38d7
+# %% ../nbs/09_report.ipynb #c1a9466c
 def promote(folder: str, target: str) -> int:
-    "Copy a run's small text files and its manifest to a folder that can be committed; weights, raw items and the report stay behind"
+    """Copy a run's small text files and its manifest to a folder that can be committed; weights, raw items
+    and the report stay behind"""
     run, goal = Run(folder), resolve(target)
     names = [
         name

@@ -179,9 +179,10 @@ def standing_of(rows: list[Decision]) -> Standing:
             now = now._replace(skips=now.skips + 1)
     return now
 
-# %% ../nbs/04_review.ipynb #8e335262
+# %% ../nbs/04_review.ipynb #c94f898a
 class ReviewState:
-    "One reviewer's log, replayed: `done` are the actions that stand, `undone` those that a redo would bring back"
+    """One reviewer's log, replayed: `done` are the actions that stand, `undone` those that a redo would
+    bring back"""
 
     def __init__(self, rows=()):
         self.done: list[Decision] = []
@@ -227,9 +228,10 @@ def last_on(rows: list[Decision], reply_id: str) -> int | None:
     "The place of the last row about a pair"
     return next((place for place in range(len(rows) - 1, -1, -1) if rows[place].reply_id == reply_id), None)
 
-# %% ../nbs/04_review.ipynb #8061dd1f
+# %% ../nbs/04_review.ipynb #85845406
 class ReviewLog:
-    "An append-only file of one reviewer's decisions and what they amount to. `ours`: may half a line at its end be cut off?"
+    """An append-only file of one reviewer's decisions and what they amount to. `ours`: may half a line at
+    its end be cut off?"""
 
     def __init__(self, path, reviewer: str, ours: bool = True):
         self.path, self.reviewer = Path(path), reviewer
@@ -239,7 +241,8 @@ class ReviewLog:
         self.sync()
 
     def sync(self) -> ReviewState:
-        "Read the lines that were added since the last look, by whomever; from the top if the file is another one now"
+        """Read the lines that were added since the last look, by whomever; from the top if the file is
+        another one now"""
         data = b""
         if self.path.exists():
             with open(self.path, "rb") as file:
@@ -284,9 +287,10 @@ class ReviewLog:
         "Every whole line so far"
         return decisions_in(self.path.read_bytes(), self.path) if self.path.exists() else []
 
-# %% ../nbs/04_review.ipynb #095ddeb0
+# %% ../nbs/04_review.ipynb #d166b8fc
 def decisions_in(data: bytes, path: Path, before: int = 0) -> list[Decision]:
-    "The decisions in the lines of a log, without what a crash left of a last one; `StageError` names a line that is none"
+    """The decisions in the lines of a log, without what a crash left of a last one; `StageError` names a
+    line that is none"""
     *lines, tail = data.split(b"\n")
     rows = []
     for number, line in enumerate(lines + [tail] * is_decision(tail), before + 1):
@@ -382,7 +386,7 @@ def near_copies(
         near.setdefault(pairs[other].reply_id, []).append((cosine, pairs[one].reply, pairs[one].reply_id))
     return {id: sorted(rows, key=lambda row: -row[0]) for id, rows in near.items()}
 
-# %% ../nbs/04_review.ipynb #1d06a739
+# %% ../nbs/04_review.ipynb #4cb97275
 INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget)\b[^.!?]{0,30}\b(?:instructions?|prompts?|rules|above|previous)\b"
     r"|\bsystem (?:prompt|message)\b|^\s*(?:system|assistant|user) ?:|<\|\w+\|>|\[/?INST\]"
@@ -409,7 +413,8 @@ def hints(text: str) -> tuple[str, ...]:
 
 
 def hidden_places(text: str) -> set[int]:
-    "Where characters stand that show nothing and may change what is read; the joiner inside an emoji, its selector and the tags of a flag do not"
+    """Where characters stand that show nothing and may change what is read; the joiner inside an emoji,
+    its selector and the tags of a flag do not"""
     places = {place for found in INVISIBLE.finditer(text) for place in range(*found.span())}
     for place, char in enumerate(text):
         before = text[place - 1 : place]
@@ -490,9 +495,10 @@ def edit_problems(pair: Pair, text: str | None, bounds: ValidateParams) -> list[
     }
     return [words[reason] for reason in cheap_reasons(new, bounds) if reason in words]
 
-# %% ../nbs/04_review.ipynb #682bd875
+# %% ../nbs/04_review.ipynb #98507596
 class Desk:
-    "A reviewer's place among the pairs; everything but the drawing. `StageError`: what was asked for cannot be done"
+    """A reviewer's place among the pairs; everything but the drawing. `StageError`: what was asked for
+    cannot be done"""
 
     def __init__(self, pairs: list[Pair], log: ReviewLog, around: Around = Around(), clock=time.monotonic):
         self.pairs, self.log, self.around, self.clock = pairs, log, around, clock
@@ -594,9 +600,10 @@ def differ(votes: dict[str, Decision]) -> bool:
     "Are there two answers, or two edits?"
     return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
 
-# %% ../nbs/04_review.ipynb #86a3843c
+# %% ../nbs/04_review.ipynb #e9e314df
 def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None = None):
-    "Log one action on the pair that is shown, and move on. `text`: of an edit; with keep, that the collected text is meant"
+    """Log one action on the pair that is shown, and move on. `text`: of an edit; with keep, that the
+    collected text is meant"""
     desk.log.sync()
     if name in ("undo", "redo"):
         return step_back(desk, name)
@@ -652,7 +659,7 @@ def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
     rest = {name: holds for name, holds in marks.items() if name != check}
     return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
 
-# %% ../nbs/04_review.ipynb #44ba81c5
+# %% ../nbs/04_review.ipynb #1c7d9546
 def move_on(desk: Desk, before: list[str]):
     "Show what follows the current pair; `before`: what was listed when it was acted on"
     old, after = desk.current, listed(desk)
@@ -699,7 +706,8 @@ def comes_blind(desk: Desk, reply_id: str | None) -> bool:
 
 
 def show(desk: Desk, reply_id: str | None, repeat: bool | None = None):
-    "Put a pair on the desk; one whose second answer is due is blind however it is reached, unless `repeat` says what it is"
+    """Put a pair on the desk; one whose second answer is due is blind however it is reached, unless
+    `repeat` says what it is"""
     desk.repeat = comes_blind(desk, reply_id) if repeat is None else repeat
     desk.current, desk.draft, desk.started = reply_id, drafts(desk).get(reply_id), desk.clock()
     desk.token += 1
@@ -707,7 +715,8 @@ def show(desk: Desk, reply_id: str | None, repeat: bool | None = None):
 
 
 def browse(desk: Desk, step: int):
-    "Show the neighbour: in the file while what is undecided is listed, so that the last card can be looked at again, else in the list"
+    """Show the neighbour: in the file while what is undecided is listed, so that the last card can be
+    looked at again, else in the list"""
     if desk.only == "undecided":
         order = [pair.reply_id for pair in desk.pairs if belongs(desk, pair)]
     else:
@@ -726,7 +735,7 @@ def narrow(desk: Desk, only: str | None = None, within: str | None = None):
         return move_on(desk, [])
     show(desk, desk.current if desk.current in order and not desk.repeat else order[0] if order else None)
 
-# %% ../nbs/04_review.ipynb #292a3c60
+# %% ../nbs/04_review.ipynb #d59aa8da
 class Note(Record):
     "What the desk keeps beside the log; it counts as long as the log has the same number of lines"
 
@@ -793,7 +802,8 @@ def write_draft(desk: Desk, text: str | None):
 
 
 def resume(desk: Desk):
-    "Stand where the last session of this reviewer stopped, or at a half-written edit; without a usable note, at the first pair that waits"
+    """Stand where the last session of this reviewer stopped, or at a half-written edit; without a usable
+    note, at the first pair that waits"""
     note, written = usable_note(desk), drafts(desk)
     if note:
         desk.only, desk.within = note.only, note.within
@@ -844,11 +854,12 @@ def known(count: int | None, what: str) -> str:
     "A count, or that it is not known"
     return f"{what} unknown" if count is None else f"{count:,} {what}"
 
-# %% ../nbs/04_review.ipynb #74e33c03
+# %% ../nbs/04_review.ipynb #e483e675
 def card(
     pair: Pair, near: list = (), open_all: bool = False, edit: Decision | None = None, token: int = 0
 ) -> str:
-    "The pair as HTML. `open_all`: with authors and likes; `edit`: the reviewer's own text in place of the reply"
+    """The pair as HTML. `open_all`: with authors and likes; `edit`: the reviewer's own text in place of
+    the reply"""
     names = (f"@{pair.tweet_author}", f"@{pair.reply_author}") if open_all else ("tweet", "reply")
     tweet_numbers = f"{known(pair.tweet_likes, 'likes')}, {known(pair.tweet_retweets, 'retweets')}"
     reply_numbers = f"{known(pair.reply_likes, 'likes')}, {known(pair.reply_author_followers, 'followers')}"
@@ -1313,7 +1324,7 @@ def verdict_in_words(now: Standing) -> str:
     because = f" ({', '.join(now.decision.reasons)})" if now.decision and now.decision.reasons else ""
     return words + because + (", flagged" if now.flagged else "")
 
-# %% ../nbs/04_review.ipynb #7f27370a
+# %% ../nbs/04_review.ipynb #e1e67b35
 def status_line(desk: Desk) -> str:
     "Progress (second answers are counted in), pace and time left, as HTML"
     total = len(desk.pairs) + len(desk.chosen)
@@ -1334,7 +1345,8 @@ def status_line(desk: Desk) -> str:
 
 
 def seconds_each(rows: list[Decision], latest: int = 50) -> float | None:
-    "The median time of the latest decisions; `None` before five of them were timed. A pause distorts a mean, not a median"
+    """The median time of the latest decisions; `None` before five of them were timed. A pause distorts a
+    mean, not a median"""
     times = [
         row.seconds for row in rows[-3 * latest :] if row.decision in DECIDES and row.seconds is not None
     ][-latest:]
@@ -1354,9 +1366,10 @@ def still(panel: Panel) -> str:
     )
     return "".join(parts)
 
-# %% ../nbs/04_review.ipynb #49819da8
+# %% ../nbs/04_review.ipynb #4d9a40ba
 def review_panel(run: str, reviewer: str, encoder: str | None = None) -> Panel:
-    "The panel for a run folder; decisions go to the reviewer's own log in its `reviews/`. `encoder`: stage 03's, unless given"
+    """The panel for a run folder; decisions go to the reviewer's own log in its `reviews/`. `encoder`:
+    stage 03's, unless given"""
     folder = open_folder(run, reviewer)
     pairs, parameters = read_records(folder / "clean.jsonl"), folder.manifest()["03_clean"]["parameters"]
     vectors = Vectors(encoder or parameters["encoder"], folder / "cache")
@@ -1388,7 +1401,7 @@ def bounds_of(run: Run) -> ValidateParams:
     "The bounds that this run's replies had to pass"
     return ValidateParams.read(run.manifest()["02_validate"]["parameters"])
 
-# %% ../nbs/04_review.ipynb #6125a8f0
+# %% ../nbs/04_review.ipynb #6a177b46
 def review_frame(run: str, reviewer: str):
     "All pairs with this reviewer's decisions so far, as a DataFrame indexed by reply id"
     import pandas
@@ -1420,7 +1433,8 @@ def actions_on(state: ReviewState, reply_id: str) -> int:
 
 
 def record_frame(run: str, reviewer: str, frame) -> int:
-    "Log the decisions of a filled `review_frame` that are new; returns how many. `StageError` counts the bad rows and names the first of them, and then nothing was written"
+    """Log the decisions of a filled `review_frame` that are new; returns how many. `StageError` counts the
+    bad rows and names the first of them, and then nothing was written"""
     folder = open_folder(run, reviewer)
     log, bounds = ReviewLog(folder / f"reviews/{reviewer}.jsonl", reviewer), bounds_of(folder)
     pairs = {pair.reply_id: pair for pair in read_records(folder / "clean.jsonl")}
@@ -1476,9 +1490,10 @@ def check_row(pair: Pair | None, bounds: ValidateParams, name: str, reasons: tup
         raise StageError(f"reasons are given ({', '.join(reasons)}), but the decision is not reject")
     check_decision(pair, bounds, name, {}, reasons, text)
 
-# %% ../nbs/04_review.ipynb #4f815869
+# %% ../nbs/04_review.ipynb #e937cb2b
 def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
-    "Over pairs of answers: their number, the share that agree and Cohen's kappa, with 95 % intervals; numbers or `unavailable`"
+    """Over pairs of answers: their number, the share that agree and Cohen's kappa, with 95 % intervals;
+    numbers or `unavailable`"""
     import numpy
     from statsmodels.stats.inter_rater import cohens_kappa
     from statsmodels.stats.proportion import proportion_confint
@@ -1516,7 +1531,9 @@ def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
 
 
 def all_agreement(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str, dict]:
-    "Each reviewer's agreement with themselves, over second answers that did not come too soon, and of each two with one another, over first answers about today's texts that nobody gave with the others' on the card"
+    """Each reviewer's agreement with themselves, over second answers that did not come too soon, and of
+    each two with one another, over first answers about today's texts that nobody gave with the others'
+    on the card"""
     result, gap = {}, min(REPEAT_GAP, len(pairs) // 4)
     for name, state in voices.items():
         place = {id(row): at for at, row in enumerate(row for row in state.done if row.decision in DECIDES)}
@@ -1535,7 +1552,8 @@ def all_agreement(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str
 
 
 def first_answer(state: ReviewState, pair: Pair) -> Decision | None:
-    "A reviewer's first decision about a pair's texts of today, of those that were not undone; `None` also if it was informed by others'"
+    """A reviewer's first decision about a pair's texts of today, of those that were not undone; `None`
+    also if it was informed by others'"""
     rows = [row for row in state.of.get(pair.reply_id, []) if row.decision in DECIDES and not row.repeat]
     first = next((row for row in rows if row.seen in (None, seen_hash(pair))), None)
     return None if first is None or first.informed else first
@@ -1575,9 +1593,10 @@ def disagreements(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[dic
             rows.append({"reply_id": pair.reply_id} | said | {"reply": pair.reply})
     return rows
 
-# %% ../nbs/04_review.ipynb #4ef7551c
+# %% ../nbs/04_review.ipynb #8c000dbb
 def decisions_frame(pairs: list[Pair], voices: dict[str, ReviewState], topics: dict[str, str] = {}):
-    "A row for each decision that stands about today's texts, reviewer after reviewer, each in the order made, as a DataFrame; times in UTC. A pair that two people decided has two rows"
+    """A row for each decision that stands about today's texts, reviewer after reviewer, each in the order
+    made, as a DataFrame; times in UTC. A pair that two people decided has two rows"""
     import pandas
 
     by_id, rows = {pair.reply_id: pair for pair in pairs}, []
@@ -1681,9 +1700,10 @@ def drift_chart(frame, block: int = 40, note: str = "") -> Chart | Unavailable:
     )
     return draw(plot, f"share kept in blocks: {words}", note=note)
 
-# %% ../nbs/04_review.ipynb #b37cdecb
+# %% ../nbs/04_review.ipynb #ef1492f0
 def reviewers_frame(pairs: list[Pair], frame, voices: dict[str, ReviewState]):
-    "A row for each reviewer: decided, kept, flagged, and the median seconds of a decision (`None`: not recorded)"
+    """A row for each reviewer: decided, kept, flagged, and the median seconds of a decision (`None`: not
+    recorded)"""
     import pandas
 
     rows = {}
@@ -1731,7 +1751,8 @@ def progress_parts(
 
 
 def review_progress(run: str, encoder: str | None = None):
-    "How the review of a run goes: reviewers, agreement, pairs in dispute, pace, drift, and keep rate by topic and author"
+    """How the review of a run goes: reviewers, agreement, pairs in dispute, pace, drift, and keep rate by
+    topic and author"""
     from IPython.display import HTML
 
     folder = open_folder(run, "anyone")
@@ -1744,7 +1765,7 @@ def review_progress(run: str, encoder: str | None = None):
     vectors = Vectors(encoder or folder.manifest()["03_clean"]["parameters"]["encoder"], folder / "cache")
     return HTML("".join(progress_parts(pairs, voices, topics_of(pairs, vectors))))
 
-# %% ../nbs/04_review.ipynb #c8e86fa5
+# %% ../nbs/04_review.ipynb #01db549d
 def apply_reviews(
     pairs: list[Pair], voices: dict[str, ReviewState], adjudicator: str = ""
 ) -> tuple[list[Pair], list[dict], dict[str, str]]:
@@ -1768,7 +1789,8 @@ def apply_reviews(
 
 
 def why_open(standings: dict[str, Standing], before: list[Standing]) -> str | None:
-    "Why a pair cannot go on, with names; `None`: it can. `before`: where people stood on whatever texts they saw"
+    """Why a pair cannot go on, with names; `None`: it can. `before`: where people stood on whatever texts
+    they saw"""
     if flagged := [name for name, now in standings.items() if now.flagged]:
         return f"flagged by {' and '.join(flagged)}"
     if failing := [name for name, now in standings.items() if now.contradicted]:

@@ -292,7 +292,7 @@ def read_params(path) -> dict[str, StageParams]:
         for stage, model in models.items()
     }
 
-# %% ../nbs/00_schema.ipynb #eb9efcfa
+# %% ../nbs/00_schema.ipynb #53a47f68
 def sha256(data) -> str:
     "Hash of a text, of bytes, or of the file at a `Path`"
     if isinstance(data, Path):
@@ -311,7 +311,8 @@ def source_of(node, lines: list[str]) -> str:
 
 @cache
 def definitions(source: str) -> dict[str, tuple[str, set[str]]]:
-    "For each top-level name of a module: its source, and the names used in it. An imported name of ours maps to its module."
+    """For each top-level name of a module: its source, and the names used in it. An imported name of ours
+    maps to its module."""
     found, lines = {}, source.split("\n")
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and (
@@ -362,7 +363,7 @@ def code_version(module: str, start: str | None = None, package: Path | None = N
         :12
     ]
 
-# %% ../nbs/00_schema.ipynb #407e8b05
+# %% ../nbs/00_schema.ipynb #7fa9e6d1
 def package_versions() -> dict[str, str]:
     "Versions of the packages that can change a result, of those installed here"
     names = (
@@ -380,7 +381,8 @@ def package_versions() -> dict[str, str]:
 
 
 def load_secrets():
-    "Put the secrets of `.env` into the environment; what is already set there wins. Parameters never come from `.env`."
+    """Put the secrets of `.env` into the environment; what is already set there wins. Parameters never
+    come from `.env`."""
     from dotenv import dotenv_values
 
     for name, value in dotenv_values(project_root() / ".env").items():
@@ -436,7 +438,7 @@ class Run:
         "The stage whose section lists `name` among what it wrote"
         return next((stage for stage, section in self.manifest().items() if name in section["wrote"]), None)
 
-# %% ../nbs/00_schema.ipynb #1643d364
+# %% ../nbs/00_schema.ipynb #79c50f55
 FILES = {  # which stage writes what the later ones read
     "pairs.jsonl": "01_collect",
     "valid.jsonl": "02_validate",
@@ -457,7 +459,8 @@ FILES = {  # which stage writes what the later ones read
 
 
 def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
-    "The hash of an input that may be read; raises `StageError` if it is missing, incomplete, changed or outdated"
+    """The hash of an input that may be read; raises `StageError` if it is missing, incomplete, changed or
+    outdated"""
     sections, path = run.manifest(), run / name
     stage = run.writer(name) or FILES.get(name)
     again = f"run stage {stage} again (FROM={stage[:2]})" if stage else "no stage is known to write it"
@@ -638,7 +641,7 @@ def number_or_reason(value) -> float | dict:
     "A metric as JSON: the number itself, or `{'unavailable': reason}`"
     return {"unavailable": value.reason} if isinstance(value, Unavailable) else float(value)
 
-# %% ../nbs/00_schema.ipynb #76e065e4
+# %% ../nbs/00_schema.ipynb #2db5ab1d
 COLOURS = {"base": "#7f7f7f", "null": "#bcbcbc", "rag": "#2a7ab9", "tuned": "#d1495b", "human": "#2e8b57"}
 
 
@@ -653,7 +656,8 @@ class Chart:
 
 
 def draw(plot, alt: str, width: float = 7, height: float = 3.2, note: str = "") -> Chart:
-    "Call `plot(axes)` on a fresh figure of `width` × `height` inches; `note` is printed small below, for what a reader must not miss"
+    """Call `plot(axes)` on a fresh figure of `width` × `height` inches; `note` is printed small below, for
+    what a reader must not miss"""
     import io
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -85,9 +85,10 @@ def sign_flip_p(scores: list[float], permutations: int, seed: int) -> float:
     extreme = numpy.sum(numpy.abs((flips * advantages).mean(axis=1)) >= abs(advantages.mean()) - 1e-12)
     return float((extreme + 1) / (permutations + 1))
 
-# %% ../nbs/08_stats.ipynb #421b158d
+# %% ../nbs/08_stats.ipynb #2701dad0
 def tweets_needed(scores: list[float], better_by: float, confidence: float, power: float) -> int | None:
-    "Tweets in all at which an effect of this size and scatter would be decided; `None` if it sits exactly on a threshold or has no scatter"
+    """Tweets in all at which an effect of this size and scatter would be decided; `None` if it sits
+    exactly on a threshold or has no scatter"""
     import numpy
     from scipy.stats import norm
 

@@ -47,9 +47,10 @@ from replytune.schema import (
     write_text,
 )
 
-# %% ../nbs/06_train.ipynb #b7621253
+# %% ../nbs/06_train.ipynb #c0eb713a
 class TrainParams(StageParams):
-    "Parameters of stage 06; how replies are sampled is taken from stage 05, so that the arms cannot differ in it"
+    """Parameters of stage 06; how replies are sampled is taken from stage 05, so that the arms cannot
+    differ in it"""
 
     rank: int = Field(16, ge=1)
     alpha: int = Field(16, ge=1)

@@ -167,7 +167,7 @@ def telephone(text: str) -> bool:
             return True
     return False
 
-# %% ../nbs/02_validate.ipynb #cfded687
+# %% ../nbs/02_validate.ipynb #6487ce7f
 def english_probability(text: str) -> float:
     "langdetect's probability that a text is English; 0 for a text with no letters"
     from langdetect import DetectorFactory, LangDetectException, detect_langs
@@ -185,7 +185,8 @@ def english_probability(text: str) -> float:
 def toxicity_model(
     backend: str, checkpoint: str = "", config: str = ""
 ) -> Callable[[list[str]], list[float]]:
-    "A function from texts to probabilities of toxicity; `StageError` with the fix when the backend cannot be had"
+    """A function from texts to probabilities of toxicity; `StageError` with the fix when the backend
+    cannot be had"""
     try:
         if backend == "profanity-check":
             from profanity_check import predict_prob
@@ -262,7 +263,7 @@ class Measures(NamedTuple):
     english: float | None = None  # probability; `None`: not measured
     toxicity: float | None = None  # probability; `None`: not measured
 
-# %% ../nbs/02_validate.ipynb #8b5451cb
+# %% ../nbs/02_validate.ipynb #d8395a5c
 INVISIBLE = re.compile(  # what shows nothing; the joiners inside emoji, their selectors and the tags of flags stay
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb\U000e0100-\U000e01ef]"
@@ -272,7 +273,8 @@ LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
 def visible(text: str) -> str:
-    "The text without what no reader sees; stage 03 keeps the same, so that nothing can hide here and stand there"
+    """The text without what no reader sees; stage 03 keeps the same, so that nothing can hide here and
+    stand there"""
     if text.isascii() and text.isprintable():
         return text
     return INVISIBLE.sub("", LINE_ENDS.sub("\n", text))
@@ -423,7 +425,7 @@ def decide(found: Measures, bounds: ValidateParams) -> list[Reject]:
         reasons.append(Reject.toxic)
     return reasons
 
-# %% ../nbs/02_validate.ipynb #076247b2
+# %% ../nbs/02_validate.ipynb #ec289f47
 def widened(bounds: ValidateParams) -> ValidateParams:
     "The outer bounds: lower ones divided, upper ones multiplied by `outer_factor`"
     moved = {}
@@ -438,7 +440,8 @@ def widened(bounds: ValidateParams) -> ValidateParams:
 
 
 def measure(pairs: list[Pair], bounds: ValidateParams, cache: Path | None = None) -> list[Measures]:
-    "Everything the bounds ask for, per pair, in order; the models see only pairs within the outer bounds. `cache`: a folder for their scores"
+    """Everything the bounds ask for, per pair, in order; the models see only pairs within the outer
+    bounds. `cache`: a folder for their scores"""
     cheap, outer = [measure_cheaply(pair) for pair in pairs], widened(bounds)
     near = [place for place, found in enumerate(cheap) if set(cheap_reasons(found, outer)) <= UNKNOWN]
     texts = [visible(pairs[place].reply) for place in near]
@@ -459,14 +462,16 @@ def measure(pairs: list[Pair], bounds: ValidateParams, cache: Path | None = None
 
 
 def toxicity_name(bounds: ValidateParams) -> str:
-    "The backend and, where one is given, its checkpoint: what the manifest names and the cache is kept under"
+    """The backend and, where one is given, its checkpoint: what the manifest names and the cache is kept
+    under"""
     given = bounds.toxicity_checkpoint and resolve(bounds.toxicity_checkpoint)
     checkpoint = f" {sha256(given)[:12]}" if given and given.is_file() else ""
     return f"toxicity {bounds.toxicity_backend}{checkpoint}"
 
-# %% ../nbs/02_validate.ipynb #7cbc3204
+# %% ../nbs/02_validate.ipynb #1bad2674
 def what_if(measures: list[Measures], bounds: ValidateParams) -> list[dict]:
-    "For each bound: where it is, where it would be, how many more pairs would be kept, and how many would have to be measured first"
+    """For each bound: where it is, where it would be, how many more pairs would be kept, and how many
+    would have to be measured first"""
     now = sum(decide(found, bounds) == [] for found in measures)
     rows, outer = [], widened(bounds).model_dump()
     outer |= {
@@ -540,9 +545,10 @@ def reasons_chart(counts: dict[str, int], kept: int, note: str = "") -> Chart:
         note=note,
     )
 
-# %% ../nbs/02_validate.ipynb #187c34ec
+# %% ../nbs/02_validate.ipynb #00757bcf
 def one_example_each(rejected: list[dict]) -> list[dict]:
-    "For each reason the reply that has the fewest others: the reason, how many others it has, and its text; hostile text stays text"
+    """For each reason the reply that has the fewest others: the reason, how many others it has, and its
+    text; hostile text stays text"""
     examples = {}
     for row in sorted(rejected, key=lambda row: (len(row["reasons"]), row["pair"]["reply_id"])):
         for reason in row["reasons"]:

@@ -1490,7 +1490,7 @@ def check_row(pair: Pair | None, bounds: ValidateParams, name: str, reasons: tup
         raise StageError(f"reasons are given ({', '.join(reasons)}), but the decision is not reject")
     check_decision(pair, bounds, name, {}, reasons, text)
 
-# %% ../nbs/04_review.ipynb #e937cb2b
+# %% ../nbs/04_review.ipynb #56461f3f
 def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
     """Over pairs of answers: their number, the share that agree and Cohen's kappa, with 95 % intervals;
     numbers or `unavailable`"""
@@ -1520,9 +1520,7 @@ def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
         found = cohens_kappa(table)
     result["kappa"] = 0.0 if 0 in rows and 0 in columns else float(found.kappa)
     if 0 in rows or 0 in columns or not found.kappa_upp - found.kappa_low > 1e-6:  # or no number
-        why = unavailable(
-            "one of the two always gave the same answer, and the formula's interval has no width"
-        )
+        why = unavailable("the formula's interval has no width for answers like these")
         return result | {"kappa, low": why, "kappa, high": why}
     return result | {
         "kappa, low": max(-1.0, float(found.kappa_low)),

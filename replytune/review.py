@@ -19,7 +19,7 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BLANK', 'REPE
            'reviewers_frame', 'progress_parts', 'review_progress', 'apply_reviews', 'why_open', 'bring_in',
            'check_edits', 'review_stage', 'as_in_cleaning', 'finish_review']
 
-# %% ../nbs/04_review.ipynb #51f42fce
+# %% ../nbs/04_review.ipynb #78cfee36
 import html
 import json
 import os
@@ -35,7 +35,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from .clean import NearPairs, Vectors, audit_split, split_counts, tidy
+from .clean import EARLIER, NearPairs, Vectors, audit_with, earlier_pairs, split_counts, tidy
 from .collect import link_count
 from replytune.schema import (
     COLOURS,
@@ -124,7 +124,7 @@ def seen_hash(pair: Pair) -> str:
     "Names the two texts a reviewer saw"
     return sha256(f"{pair.tweet}\n{pair.reply}")[:16]
 
-# %% ../nbs/04_review.ipynb #bdfb4c90
+# %% ../nbs/04_review.ipynb #8dcf2f5a
 class Standing(NamedTuple):
     "Where one reviewer stands on one pair"
 
@@ -154,7 +154,9 @@ class Standing(NamedTuple):
 def of_today(standing: Standing, today: str) -> Standing:
     "Without what was said about other texts than those of this hash"
     if standing.decision and standing.decision.seen not in (None, today):
-        standing = standing._replace(decision=None, repeat=None)
+        standing = standing._replace(decision=None)
+    if standing.repeat and standing.repeat[0].seen not in (None, today):
+        standing = standing._replace(repeat=None)
     if standing.marks_seen not in (None, today):
         standing = standing._replace(marks={}, repeat_marks={})
     return standing
@@ -386,10 +388,10 @@ def near_copies(
         near.setdefault(pairs[other].reply_id, []).append((cosine, pairs[one].reply, pairs[one].reply_id))
     return {id: sorted(rows, key=lambda row: -row[0]) for id, rows in near.items()}
 
-# %% ../nbs/04_review.ipynb #4cb97275
+# %% ../nbs/04_review.ipynb #2664fa1a
 INJECTION = re.compile(
-    r"\b(?:ignore|disregard|forget)\b[^.!?]{0,30}\b(?:instructions?|prompts?|rules|above|previous)\b"
-    r"|\bsystem (?:prompt|message)\b|^\s*(?:system|assistant|user) ?:|<\|\w+\|>|\[/?INST\]"
+    r"\b(?:ignore|disregard|forget)\b[\s\S]{0,30}\b(?:instructions?|prompts?|rules|above|previous)\b"
+    r"|\bsystem (?:prompt|message)\b|^[^\S\n]*(?:system|assistant|user) ?:|<\|\w+\|>|\[/?INST\]"
     r"|</?(?:system|assistant|user|tweet|reply|instructions?)>|\bas an? (?:ai|language) (?:language"
     r" )?model\b"
     r"|\b(?:prefer|choose|select|pick|rate|score) (?:this|my|the (?:first|second|other))"
@@ -415,7 +417,8 @@ def hints(text: str) -> tuple[str, ...]:
 def hidden_places(text: str) -> set[int]:
     """Where characters stand that show nothing and may change what is read; the joiner inside an emoji,
     its selector and the tags of a flag do not"""
-    places = {place for found in INVISIBLE.finditer(text) for place in range(*found.span())}
+    found = [match for match in INVISIBLE.finditer(text) if not match[1]]  # a whole flag is no secret
+    places = {place for match in found for place in range(*match.span())}
     for place, char in enumerate(text):
         before = text[place - 1 : place]
         if (
@@ -495,7 +498,7 @@ def edit_problems(pair: Pair, text: str | None, bounds: ValidateParams) -> list[
     }
     return [words[reason] for reason in cheap_reasons(new, bounds) if reason in words]
 
-# %% ../nbs/04_review.ipynb #98507596
+# %% ../nbs/04_review.ipynb #ed1d7cea
 class Desk:
     """A reviewer's place among the pairs; everything but the drawing. `StageError`: what was asked for
     cannot be done"""
@@ -509,6 +512,7 @@ class Desk:
         self.only, self.within, self.current, self.repeat = "undecided", "everything", None, False
         self.draft: str | None = None  # the text in the editor; `None`: it is closed
         self.token, self.started = 0, clock()
+        self.informed: set[str] = set()  # shown with what others had said
         self.seen = {pair.reply_id: seen_hash(pair) for pair in pairs}
         resume(self)
 
@@ -520,7 +524,7 @@ class Desk:
         "Where the reviewer stands; what was said about other texts than today's does not count"
         return of_today(self.state[reply_id], self.seen[reply_id])
 
-# %% ../nbs/04_review.ipynb #2c41040f
+# %% ../nbs/04_review.ipynb #7ac3e527
 SHOWS = ("undecided", "flagged", "skipped", "kept", "edited", "rejected", "disputed", "with hints", "all")
 
 
@@ -587,12 +591,12 @@ def fits(desk: Desk, reply_id: str) -> bool:
 def disputes(desk: Desk) -> dict[str, dict[str, Decision]]:
     "Pairs over which reviewers differ, this one or others, with their decisions"
     voices = {log.reviewer: log.sync() for log in (desk.log, *desk.around.others)}
-    return {id: votes for id in desk.place if differ(votes := votes_on(voices, id))}
+    return {id: votes for id in desk.place if differ(votes := votes_on(voices, id, desk.seen[id]))}
 
 
-def votes_on(voices: dict[str, ReviewState], reply_id: str) -> dict[str, Decision]:
-    "Each reviewer's settled decision on a pair"
-    found = {reviewer: state[reply_id] for reviewer, state in voices.items()}
+def votes_on(voices: dict[str, ReviewState], reply_id: str, today: str) -> dict[str, Decision]:
+    "Each reviewer's settled decision on a pair, about the texts of the hash `today`"
+    found = {reviewer: of_today(state[reply_id], today) for reviewer, state in voices.items()}
     return {reviewer: now.decision for reviewer, now in found.items() if now.settled}
 
 
@@ -600,7 +604,7 @@ def differ(votes: dict[str, Decision]) -> bool:
     "Are there two answers, or two edits?"
     return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
 
-# %% ../nbs/04_review.ipynb #e9e314df
+# %% ../nbs/04_review.ipynb #0a5a4e88
 def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None = None):
     """Log one action on the pair that is shown, and move on. `text`: of an edit; with keep, that the
     collected text is meant"""
@@ -615,7 +619,7 @@ def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None =
     if name == "keep" and own_edit and text is None:
         name, text = "edit", now.decision.text  # the card shows the reviewer's text: that is what is kept
     more = {"seen": desk.seen[pair.reply_id], "repeat": desk.repeat and name in (*DECIDES, "mark", "skip")}
-    more["informed"] = desk.only == "disputed" and name in DECIDES
+    more["informed"] = pair.reply_id in desk.informed and name in DECIDES
     marks = now.repeat_marks if desk.repeat else now.marks
     if name == "mark":
         more["marks"] = next_marks(marks, reasons[0])
@@ -659,7 +663,7 @@ def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
     rest = {name: holds for name, holds in marks.items() if name != check}
     return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
 
-# %% ../nbs/04_review.ipynb #1c7d9546
+# %% ../nbs/04_review.ipynb #49a01695
 def move_on(desk: Desk, before: list[str]):
     "Show what follows the current pair; `before`: what was listed when it was acted on"
     old, after = desk.current, listed(desk)
@@ -711,6 +715,8 @@ def show(desk: Desk, reply_id: str | None, repeat: bool | None = None):
     desk.repeat = comes_blind(desk, reply_id) if repeat is None else repeat
     desk.current, desk.draft, desk.started = reply_id, drafts(desk).get(reply_id), desk.clock()
     desk.token += 1
+    if desk.only == "disputed" and reply_id is not None:
+        desk.informed.add(reply_id)
     remember(desk)
 
 
@@ -1235,7 +1241,7 @@ def arranged(panel: Panel):
     widget.add_class("replytune-review")
     return widget
 
-# %% ../nbs/04_review.ipynb #56808fd7
+# %% ../nbs/04_review.ipynb #5051c220
 def redraw(panel: Panel):
     "Bring every widget up to date; a widget whose value is the same sends nothing"
     desk, buttons = panel.desk, panel.buttons
@@ -1305,7 +1311,7 @@ def shown_card(panel: Panel) -> str:
         body = f'<div class="rt-message">Yours: {html.escape(verdict_in_words(now))}</div>' + body
     if desk.only == "disputed" and not desk.repeat:
         voices = {log.reviewer: log.state for log in (desk.log, *desk.around.others)}
-        votes = votes_on(voices, pair.reply_id)
+        votes = votes_on(voices, pair.reply_id, desk.seen[pair.reply_id])
         said = [
             f"{name}: {vote.decision} {', '.join(vote.reasons)} {vote.text or ''}"
             for name, vote in votes.items()
@@ -1401,7 +1407,7 @@ def bounds_of(run: Run) -> ValidateParams:
     "The bounds that this run's replies had to pass"
     return ValidateParams.read(run.manifest()["02_validate"]["parameters"])
 
-# %% ../nbs/04_review.ipynb #6a177b46
+# %% ../nbs/04_review.ipynb #9fa8e996
 def review_frame(run: str, reviewer: str):
     "All pairs with this reviewer's decisions so far, as a DataFrame indexed by reply id"
     import pandas
@@ -1450,12 +1456,15 @@ def record_frame(run: str, reviewer: str, frame) -> int:
         reasons = tuple(part.strip() for part in row["reasons"].split(",") if part.strip())
         if not name and not reasons and not text:
             continue
+        if pair and (name, reasons, text) == as_cells(log.state, pair):
+            continue
         try:
             check_row(pair, bounds, name, reasons, text)
             text = edited(pair, text).reply if name == "edit" else None
             if (name, reasons, text) == as_cells(log.state, pair):
                 continue
-            if row["as_of"].removesuffix(".0") not in ("", str(actions_on(log.state, pair.reply_id))):
+            known = re.sub(r"\.0*$", "", row["as_of"].strip()) or "0"
+            if known != str(actions_on(log.state, pair.reply_id)):
                 raise StageError(
                     f"as_of is {row['as_of'][:20]!r}, but the pair was decided again since this table was"
                     " made; make a new one with review_frame"
@@ -1578,12 +1587,12 @@ def states_of(decisions: list[Decision]) -> dict[str, ReviewState]:
         voices.setdefault(row.reviewer, ReviewState()).take(row)
     return voices
 
-# %% ../nbs/04_review.ipynb #70e6fe88
+# %% ../nbs/04_review.ipynb #8c73d019
 def disagreements(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[dict]:
     "The pairs that reviewers decided differently, with what each said"
     rows = []
     for pair in pairs:
-        votes = votes_on(voices, pair.reply_id)
+        votes = votes_on(voices, pair.reply_id, seen_hash(pair))
         if differ(votes):
             said = {
                 name: f"{vote.decision} {', '.join(vote.reasons)}".strip() for name, vote in votes.items()
@@ -1826,7 +1835,7 @@ def check_edits(kept: list[Pair], originals: dict[str, Pair], bounds: ValidatePa
                 " Edit it again (in the panel: show edited, E) or reject it"
             )
 
-# %% ../nbs/04_review.ipynb #fb1e2509
+# %% ../nbs/04_review.ipynb #0ce9fd98
 def review_stage(params: ReviewParams):
     "Apply the decisions to `clean.jsonl`; writes `reviewed.jsonl` only when every pair is decided"
     with open_stage("04_review", params, reads=["clean.jsonl"]) as stage:
@@ -1870,13 +1879,12 @@ def finish_review(
     "Check the edits and the split, write the files, count"
     originals = {pair.reply_id: pair for pair in pairs}
     check_edits(kept, originals, bounds_of(stage.run), stage.path("cache"))
-    audit = audit_split(
-        kept, Vectors(params.encoder, stage.path("cache")), params.similarity_max, params.isolate_authors
-    )
+    gone = earlier_pairs(stage.run / EARLIER) if (stage.run / EARLIER).exists() else []
+    audit = audit_with(kept, gone, Vectors(params.encoder, stage.path("cache")), params)
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     edits = [pair for pair in kept if pair.reply != originals[pair.reply_id].reply]
     for leak in audit["leaks"]:
-        made = [pair.reply_id for pair in edits if pair.reply_id in leak]
+        made = [pair.reply_id for pair in edits if pair.reply_id in leak.split()]
         raise StageError(
             f"an edit makes the split leak: {leak}; undo the edit of {made[0]}"
             if made
@@ -1889,7 +1897,7 @@ def finish_review(
         for who, found in all_agreement(pairs, voices).items()
     }
     stage.write("review_agreement.json", json.dumps(numbers, indent=1) + "\n")
-    spoke = {name for pair in pairs for name in votes_on(voices, pair.reply_id)}
+    spoke = {name for pair in pairs for name in votes_on(voices, pair.reply_id, seen_hash(pair))}
     stage.notes["reviewers"] = sorted(spoke)
     stage.counts = {
         "pairs": len(pairs),

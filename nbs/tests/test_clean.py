@@ -8,9 +8,9 @@ import numpy
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, audit_with, cap_authors, clean, clean_stage, components, copy_key, earlier_pairs, exact_groups, keep_best, near_blocks, near_pairs, placed, quality, quotations, split_of, tidy, tweet_clusters)
+from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, components, copy_key, earlier_pairs, exact_groups, keep_best, near_blocks, near_pairs, not_collected_again, placed, quality, quotations, split_of, tidy, tweet_clusters)
 from replytune.review import ReviewParams, review_stage
-from replytune.schema import Pair, Run, StageError, read_rows, resolve, sample_copy, sample_rows, to_lines, write_text
+from replytune.schema import Pair, Run, StageError, read_rows, resolve, sample_copy, sample_rows, sha256, to_lines, write_text
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
 TRAIN = next(pair for pair in PAIRS if pair.split == "train")
@@ -42,11 +42,11 @@ def test_tidy_is_idempotent_and_keeps_digits_and_punctuation(text):
 def test_what_people_write_stays(text): assert tidy(text) == text
 
 
-@pytest.mark.parametrize("text", ["Add an AAAA record", "yyyy-MM-dd HH:mm:ss.SSSS", "yyyyMMdd and MMMM", "0xFFFF and 0xffffffff", "color: #ffffaa, not #aaaaaa", "ask @heeeeey or see #wooooow", "deaaaad beef, file_xxxxy", "IIIIII", "v1aaaa"])
+@pytest.mark.parametrize("text", ["Add an AAAA record", "yyyy-MM-dd HH:mm:ss.SSSS", "yyyyMMdd and MMMM", "0xFFFF and 0xffffffff", "color: #ffffaa, not #aaaaaa", "ask @heeeeey or see #wooooow", "deaaaad beef, file_xxxxy", "IIIIII", "v1aaaa", "send AAAAAAAAAAAAAAAA (16 bytes)", "AKIAXXXXXXXXXXXX", "sk-xxxxxxxxxxxx", "example.aaaargh"])
 def test_what_only_looks_drawn_out_stays(text): assert tidy(text) == text
 
 
-@pytest.mark.parametrize("text, plain", [("Sooooo good", "Sooo good"), ("YESSSSS!", "YESSS!"), ("Hmmmmm, noooo", "Hmmm, nooo"), ("a" * 90, "aaa"), ("see: waaaait", "see: waaait"), ("one\n\n\n  two", "one\ntwo")])
+@pytest.mark.parametrize("text, plain", [("Sooooo good", "Sooo good"), ("YESSSSS!", "YESSS!"), ("Hmmmmm, noooo", "Hmmm, nooo"), ("a" * 90, "aaa"), ("see: waaaait", "see: waaait"), ("wait...sooooo", "wait...sooo"), ("one\n\n\n  two", "one\ntwo")])
 def test_what_is_drawn_out_is_shortened(text, plain): assert tidy(text) == plain and tidy(plain) == plain
 
 
@@ -260,7 +260,7 @@ def test_older_tweets_keep_the_sides_of_an_earlier_run(vectors):
     kept, dropped = placed(old + [quoting], params, vectors, first)
     assert [pair.reply_id for pair in dropped] == ["8"] and {pair.tweet_id: pair.split for pair in kept} == before
     assert "8" not in {pair.reply_id for pair in placed([*old, quoting], params, vectors, [pair for pair in first if pair.tweet_id != train.tweet_id] + [train])[0]}
-    with pytest.raises(StageError, match="at similarity_max 0.9; take the earlier run's bound"):
+    with pytest.raises(StageError, match="as similarity_max 0.9, encoder minilm and this version of the code see them"):
         placed(old, params, vectors, [pair.model_copy(update={"tweet": train.tweet}) if pair.tweet_id == test.tweet_id else pair for pair in first])
 
 
@@ -275,7 +275,38 @@ def test_texts_of_an_earlier_run_that_were_not_collected_again_keep_their_side(v
         fresh = [pair.model_copy(update={"split": None, "cluster": None}) for pair in fresh]
         alone, followed = clean(fresh, params, vectors)[0], clean(fresh, params, vectors, first)[0]
         assert {pair.split for pair in alone} != {"train"} and followed and {pair.split for pair in followed} == {"train"}
-        assert audit_with(alone, first, vectors, params)["leaks"] and not audit_with(followed, first, vectors, params)["leaks"]
+        assert audit_with(alone, not_collected_again(alone, first), vectors, params)["leaks"] and not audit_with(followed, not_collected_again(followed, first), vectors, params)["leaks"]
+
+
+def test_only_the_reply_that_joins_two_sides_is_dropped(vectors):
+    params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
+    old = [pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS]
+    first = placed(old, params, vectors)[0]
+    train, test = (next(pair for pair in first if pair.split == side) for side in ("train", "test"))
+    innocent = [post.model_copy(update={"reply_id": str(70 + number), "reply": f"An honest new thought about {number} {word}, and nobody had it before this morning."}) for number, (post, word) in enumerate([(train, "gardens"), (test, "trains"), (test, "bridges")])]
+    joining = train.model_copy(update={"reply_id": "80", "reply": f"{test.reply} As somebody said elsewhere."})
+    kept, dropped = placed([*old, *innocent, joining], params, vectors, first)
+    assert [pair.reply_id for pair in dropped] == ["80"] and {"70", "71", "72"} <= {pair.reply_id for pair in kept}
+
+
+def test_a_third_run_knows_the_first(tmp_path):
+    "The second run collected none of the first one's pairs; the third one reposts its training tweets"
+    older = read_rows(resolve("nbs/results/sample/clean.jsonl"))
+    train = [row for row in older if row["split"] == "train"]
+    runs = [sample_copy("03_clean") for _ in range(2)]
+    valid = read_rows(runs[0] / "valid.jsonl")
+    tweets = {row["tweet_id"] for row in train[:60]}
+    fresh = [row | {"tweet_id": str(int(row["tweet_id"]) + 10**17), "reply_id": str(int(row["reply_id"]) + 10**17)} for row in valid if row["tweet_id"] not in tweets]
+    reposts = [row | {"tweet_id": str(9000 + number), "reply_id": str(90_000 + number), "reply": " ".join(reversed(row["reply"].split()))} for number, row in enumerate(train[:60])]
+    sides = ["nbs/results/sample/clean.jsonl", str(runs[0] / "clean.jsonl")]
+    for run, rows, before in zip(runs, (fresh, fresh + reposts), sides):
+        write_text(run / "valid.jsonl", to_lines(rows))
+        section = run.manifest()["02_validate"]
+        run.save_section("02_validate", section | {"wrote": section["wrote"] | {"valid.jsonl": sha256(run / "valid.jsonl")}})
+        clean_stage(CleanParams(run=str(run.folder), test_share=0.3, dev_share=0.15, sides_of=before))
+    ours = [row for row in read_rows(runs[1] / "clean.jsonl") if row["tweet_id"].startswith("90") and len(row["tweet_id"]) == 4]
+    assert len(ours) > 20 and {row["split"] for row in ours} == {"train"}
+    assert any(path.endswith(EARLIER) for path in runs[1].manifest()["03_clean"]["sources"])
 
 
 def test_a_file_without_sides_is_no_earlier_run(tmp_path):

@@ -14,7 +14,7 @@ from replytune.review import (
     CHECKS, DECIDES, REASONS, Around, Decision, Desk, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card,
     decisions_frame, edit_problems, hints, listed, narrow, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, seen_hash, states_of, status_line, write_draft)
 from replytune.clean import forget
-from replytune.schema import Pair, Run, StageError, Unavailable, read_rows, sample_copy, sample_rows, sha256, to_lines, write_text
+from replytune.schema import Pair, Run, StageError, Unavailable, read_rows, resolve, sample_copy, sample_rows, sha256, to_lines, write_text
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
 GOOD_EDIT = "Measured it twice on the old cluster, then cut the whole cache layer once and never missed it."
@@ -568,8 +568,10 @@ def test_an_answer_with_the_others_on_the_card_is_marked(tmp_path):
     act(desk, "keep")
     narrow(desk, only="disputed")
     assert desk.current == PAIRS[1].reply_id
+    narrow(desk, only="all")
+    while desk.current != PAIRS[1].reply_id: browse(desk, 1)
     act(desk, "keep")
-    assert [row.informed for row in desk.log.read()] == [False, True]
+    assert [row.informed for row in desk.log.read()] == [False, True], "what was seen stays seen"
     assert "ada and bo" not in all_agreement(PAIRS[:4], {log.reviewer: log.state for log in (desk.log, *others)})
 
 
@@ -604,11 +606,19 @@ def test_a_table_that_came_back_damaged_is_told_what_to_mend():
     with pytest.raises(StageError, match="as_of is 'soon'"): record_frame(run, "ada", frame.assign(as_of="soon"))
     with pytest.raises(StageError, match=r"reasons are given \(not kind\), but the decision is not reject"): record_frame(run, "ada", frame.assign(reasons="not kind"))
     assert record_frame(run, "ada", frame.assign(as_of=0.0)) == 1
+    for blank in ("", None, "1.5"):
+        with pytest.raises(StageError, match="decided again since"): record_frame(run, "ada", frame.assign(decision="reject", reasons="other", as_of=blank).iloc[:1])
+
+
+def test_an_untouched_table_changes_nothing_whatever_its_edits_would_be_today():
+    run = sample_copy("04_review")
+    write_text(run / "reviews/written_rules.jsonl", resolve("nbs/sample/reviews/written_rules.jsonl").read_text())
+    assert record_frame(str(run.folder), "written_rules", review_frame(str(run.folder), "written_rules")) == 0
 
 
 @pytest.mark.parametrize("text, signs", [
     ("a\ufe01b", 1), ("a\U000e0100b", 1), ("a\u3164b", 1), ("a\u2800b", 1), ("soft\u00adware", 1), ("tag\U000e0061\U000e0062", 2), ("a\u200db", 1),
-    ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", 0), ("\u2764\ufe0f\u200d\U0001f525", 0), ("two\nlines", 0)])
+    ("\U0001f3f4\U000e0069\U000e0067\U000e006e", 3), ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", 0), ("\u2764\ufe0f\u200d\U0001f525", 0), ("two\nlines", 0)])
 def test_characters_that_show_nothing_are_named(text, signs):
     assert readable_text(text).count("U+") == signs and ("hidden characters" in hints(text)) == bool(signs)
 

@@ -2,12 +2,13 @@
 import json
 import os
 import runpy
+import time
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from replytune.schema import Pair, ParameterError, Run, StageError, read_rows, resolve, sample_copy, sample_rows, sha256
-from replytune.validate import (Measures, Reject, ScoreCache, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened,
+from replytune.validate import (Measures, Reject, ScoreCache, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, visible, what_if, widened,
                                 words_of)
 
 from tiny_detoxify import make_detoxify
@@ -209,7 +210,7 @@ def test_a_score_that_is_no_number_stops_with_the_text_named(tmp_path):
     assert ScoreCache(tmp_path, "broken").known.keys() == {sha256("short")[:32]}
 
 
-@pytest.mark.parametrize("text", ["ada@exam\x08ple.org", "ada@exam\u00adple.org", "ada\uff20example.org", "ada@exam\U000e0061ple.org", "ada\u3164@\u3164example.org"])
+@pytest.mark.parametrize("text", ["ada@exam\x08ple.org", "ada@exam\u00adple.org", "ada\uff20example.org", "ada@exam\U000e0061ple.org", "ada\u3164@\u3164example.org", "bob@exam\ufe0fple.com", "bob@exam\u200dple.com", "bob@exam\u061cple.com", "bob@\u200b\ufe0fexample.com"])
 def test_an_address_cannot_hide_from_measuring_and_stand_after_tidying(text):
     reply = f"Write to me about the cluster, {text}, any day of the week"
     assert measure_cheaply(PAIRS[0].model_copy(update={"reply": reply})).personal_data == ("email",)
@@ -222,10 +223,38 @@ def test_the_models_see_what_a_reader_sees():
     assert measure([apart], BOUNDS)[0].toxicity == measure([pair.model_copy(update={"reply": plain})], BOUNDS)[0].toxicity
 
 
-@pytest.mark.parametrize("text, kinds", [
-    ("06 12 34 56 78 on weekdays", ["phone"]), ("ring me: 555-010-4477", ["phone"]), ("call 5550104477 now", ["phone"]), ("text me at 600 123 456", ["phone"]), ("020 7946 0958", ["phone"]),
-    ("Ada [At] example.org", ["email"]), ("batch sizes 1024 2048 4096", []), ("on 01-02-2024 and 07-15-2024 12:30", []), ("1714564800 and 1714564801", []), ("call sites 1024 of 2048", []), ("a call took 1200 ms", [])])
-def test_numbers_that_are_telephones_and_numbers_that_are_not(text, kinds): assert personal_data(text) == kinds
+PHONES = ["06 12 34 56 78 on weekdays", "ring me: 555-010-4477", "call me on 5550104477 now", "text me at 600 123 456", "020 7946 0958", "(555)  123-4567", "555\t123\t4567", "555\ufe0f-123-4567", "06 12 34 56 78 10 to 18 h",
+          "WhatsApp 07911123456 10-18 daily", "call me on 5550104477 2024 edition", "612-345-678", "1-555-123-4567", "1-800-555-0199", "06.12.34.56.78", "0151 12345678", "0041 44 668 18 00", "555\u2212010\u22124477", "+44 7911 123456, any time"]
+NO_PHONES = ["batch sizes 1024 2048 4096", "on 01-02-2024 and 07-15-2024 12:30", "1714564800 and 1714564801", "call sites 1024 of 2048", "a call took 1200 ms", "I was on call 2023-12-24 22:00", "call 192.168.100.200 first",
+             "on every call 0.000123456 s", "every call 1000000000 times", "signal 1714564800", "05-11-2024 12 days", "10 000 000 rows, 1,200,000 more", "v3.11.7 and 10.0.0.1:8080", "commit 1234567 of 7654321", "$1234 567 890"]
+
+
+@pytest.mark.parametrize("text", PHONES)
+def test_a_telephone_number_is_seen(text): assert measure_cheaply(PAIRS[0].model_copy(update={"reply": text})).personal_data == ("phone",)
+
+
+@pytest.mark.parametrize("text", NO_PHONES)
+def test_a_developers_number_is_no_telephone_number(text): assert personal_data(text) == []
+
+
+@pytest.mark.parametrize("text, kinds", [("Ada [At] example.org", ["email"]), ("bob  (at)  example.com", ["email"]), ("icon@2x.png", []), ("git@github.com:us/it.git", []), ("500 GB Hard Drive", []), ("7 Old Hill Road", ["address"]), ("Lindenstraße 12b", ["address"])])
+def test_other_personal_data(text, kinds): assert list(measure_cheaply(PAIRS[0].model_copy(update={"reply": text})).personal_data) == kinds
+
+
+@pytest.mark.parametrize("text", ["123 " * 6250, "A-" * 12_500 + "1", "1-" * 12_500, "(" * 25_000, "a@" * 12_500, "a@" + "a." * 12_500, "call me on " * 2500, "9" * 25_000, "\ufe0f" * 25_000, "1 Aa " * 5000])
+def test_no_pattern_is_slow_on_a_hostile_text(text):
+    "Against a text ten times as short: linear is 10, quadratic 100"
+    short = best_of(5, lambda: personal_data(visible(text[:2500])))
+    assert best_of(2, lambda: personal_data(visible(text))) < 40 * max(short, 1e-3)
+
+
+def best_of(times: int, call) -> float:
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return min(found)
 
 
 def test_one_template_after_many_ordinary_replies_is_noticed():

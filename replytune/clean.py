@@ -66,7 +66,7 @@ class CleanParams(StageParams):
     sides_of: str = ""
     encoder: str = "minilm"
 
-# %% ../nbs/03_clean.ipynb #07ebcba9
+# %% ../nbs/03_clean.ipynb #5266083b
 DRAWN_OUT = re.compile(r"([^\W\d_xX])\1{3,}")  # x stands for what is left out
 WHOLE_WORD = re.compile(r"(?<![\w@#/])(?<!\w\.)\w+")
 HEXADECIMAL = re.compile(r"[\da-fA-F]{3,8}")
@@ -88,8 +88,7 @@ def tidy(text: str) -> str:
     """The same text without invisible characters, doubled spaces, blank lines, indentation and drawn-out
     letters"""
     text = unicodedata.normalize("NFC", visible(text))
-    text = WHOLE_WORD.sub(shortened, text) if DRAWN_OUT.search(text) else text
-    return text
+    return WHOLE_WORD.sub(shortened, text) if DRAWN_OUT.search(text) else text
 
 # %% ../nbs/03_clean.ipynb #b88e9c04
 # letters of Cyrillic and Greek that are drawn like Latin ones, some of them as capitals only
@@ -970,7 +969,7 @@ def audit_with(kept: list[Pair], gone: list[Pair], vectors: Vectors, params) -> 
     leaks = audit["leaks"] + [leak for leak in beside if leak not in audit["leaks"]]
     return audit | {"leaks": leaks, "pairs of earlier runs beside them": len(gone)}
 
-# %% ../nbs/03_clean.ipynb #2e801eef
+# %% ../nbs/03_clean.ipynb #23f8b6fc
 def clean_stage(params: CleanParams):
     "Write `clean.jsonl` (with `split` and `cluster`) and `duplicates.jsonl`; fails on any leak"
     if params.test_share + params.dev_share >= 1:
@@ -990,9 +989,7 @@ def clean_stage(params: CleanParams):
             raise StageError(f"the split leaks: {'; '.join(leaks[:5])} ({len(leaks)} in all)")
         stage.write("clean.jsonl", kept)
         stage.write("duplicates.jsonl", dropped)
-        stage.path(EARLIER).unlink(missing_ok=True)
-        if gone:
-            stage.write(EARLIER, gone)
+        stage.write(EARLIER, gone)
         stage.notes["goals"] = dataset_statistics(kept)
         stage.seeds["split"], stage.models["encoder"] = params.seed, params.encoder
         stage.counts = (

@@ -6,7 +6,7 @@
 __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BLANK', 'REPEATS', 'REPEAT_GAP', 'ABOUT_TEXT', 'SHOWS',
            'OPEN_SHOWS', 'STYLE', 'KEYS', 'ON_BUTTONS', 'LISTEN', 'PEOPLE', 'ReviewParams', 'Decision', 'seen_hash',
            'Standing', 'of_today', 'standing_of', 'ReviewState', 'last_on', 'ReviewLog', 'decisions_in', 'is_decision',
-           'complete_tail', 'mend_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden_places',
+           'complete_tail', 'mend_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden_places', 'repeat_gap',
            'chosen_for_repeat', 'due_repeat', 'owes_repeat', 'edited', 'edit_problems', 'Desk', 'listed', 'waits',
            'belongs', 'within_options', 'fits', 'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks',
            'move_on', 'step_back', 'comes_blind', 'show', 'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember',
@@ -19,7 +19,7 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BLANK', 'REPE
            'reviewers_frame', 'progress_parts', 'review_progress', 'apply_reviews', 'why_open', 'bring_in',
            'check_edits', 'review_stage', 'as_in_cleaning', 'finish_review']
 
-# %% ../nbs/04_review.ipynb #78cfee36
+# %% ../nbs/04_review.ipynb #741d2dfb
 import html
 import json
 import os
@@ -35,7 +35,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from .clean import EARLIER, NearPairs, Vectors, audit_with, earlier_pairs, split_counts, tidy
+from .clean import EARLIER, NearPairs, Vectors, audit_with, split_counts, tidy
 from .collect import link_count
 from replytune.schema import (
     COLOURS,
@@ -439,9 +439,14 @@ BLANK = Pair.model_validate(
     | {"tweet_is_retweet": False, "tweet_is_quote": False, "reply_media": 0, "reply_links": 0}
 )
 
-# %% ../nbs/04_review.ipynb #ad5e6785
+# %% ../nbs/04_review.ipynb #a21e4016
 REPEATS = 30  # pairs shown twice to each reviewer, at most a quarter of all
 REPEAT_GAP = 50  # decisions between the two answers, at most a quarter of the pairs
+
+
+def repeat_gap(pairs: list[Pair]) -> int:
+    "How many decisions must lie between two answers about one pair"
+    return min(REPEAT_GAP, len(pairs) // 4)
 
 
 def chosen_for_repeat(reply_ids: list[str], reviewer: str, gap: int) -> list[str]:
@@ -498,7 +503,7 @@ def edit_problems(pair: Pair, text: str | None, bounds: ValidateParams) -> list[
     }
     return [words[reason] for reason in cheap_reasons(new, bounds) if reason in words]
 
-# %% ../nbs/04_review.ipynb #ed1d7cea
+# %% ../nbs/04_review.ipynb #9a371503
 class Desk:
     """A reviewer's place among the pairs; everything but the drawing. `StageError`: what was asked for
     cannot be done"""
@@ -507,7 +512,7 @@ class Desk:
         self.pairs, self.log, self.around, self.clock = pairs, log, around, clock
         self.by_id = {pair.reply_id: pair for pair in pairs}
         self.place = {pair.reply_id: place for place, pair in enumerate(pairs)}
-        self.gap = min(REPEAT_GAP, len(pairs) // 4)
+        self.gap = repeat_gap(pairs)
         self.chosen = chosen_for_repeat(list(self.by_id), log.reviewer, self.gap)
         self.only, self.within, self.current, self.repeat = "undecided", "everything", None, False
         self.draft: str | None = None  # the text in the editor; `None`: it is closed
@@ -1407,7 +1412,7 @@ def bounds_of(run: Run) -> ValidateParams:
     "The bounds that this run's replies had to pass"
     return ValidateParams.read(run.manifest()["02_validate"]["parameters"])
 
-# %% ../nbs/04_review.ipynb #9fa8e996
+# %% ../nbs/04_review.ipynb #8b0bc201
 def review_frame(run: str, reviewer: str):
     "All pairs with this reviewer's decisions so far, as a DataFrame indexed by reply id"
     import pandas
@@ -1427,8 +1432,8 @@ def review_frame(run: str, reviewer: str):
 
 def as_cells(state: ReviewState, pair: Pair) -> tuple[str, tuple[str, ...], str | None]:
     "Decision, reasons and text as a table shows them: empty unless the decision stands, for today's texts"
-    now = state[pair.reply_id]
-    if not now.settled or now.decision.seen not in (None, seen_hash(pair)):
+    now = of_today(state[pair.reply_id], seen_hash(pair))
+    if not now.settled:
         return "", (), None
     return now.decision.decision, tuple(now.decision.reasons), now.decision.text
 
@@ -1499,7 +1504,7 @@ def check_row(pair: Pair | None, bounds: ValidateParams, name: str, reasons: tup
         raise StageError(f"reasons are given ({', '.join(reasons)}), but the decision is not reject")
     check_decision(pair, bounds, name, {}, reasons, text)
 
-# %% ../nbs/04_review.ipynb #56461f3f
+# %% ../nbs/04_review.ipynb #fcffea5c
 def agreement(answers: list[tuple[Decision, Decision]]) -> dict:
     """Over pairs of answers: their number, the share that agree and Cohen's kappa, with 95 % intervals;
     numbers or `unavailable`"""
@@ -1541,7 +1546,7 @@ def all_agreement(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str
     """Each reviewer's agreement with themselves, over second answers that did not come too soon, and of
     each two with one another, over first answers about today's texts that nobody gave with the others'
     on the card"""
-    result, gap = {}, min(REPEAT_GAP, len(pairs) // 4)
+    result, gap = {}, repeat_gap(pairs)
     for name, state in voices.items():
         place = {id(row): at for at, row in enumerate(row for row in state.done if row.decision in DECIDES)}
         twice = [state[pair.reply_id].repeat for pair in pairs if state[pair.reply_id].repeat]
@@ -1600,7 +1605,7 @@ def disagreements(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[dic
             rows.append({"reply_id": pair.reply_id} | said | {"reply": pair.reply})
     return rows
 
-# %% ../nbs/04_review.ipynb #8c000dbb
+# %% ../nbs/04_review.ipynb #d8c2a02d
 def decisions_frame(pairs: list[Pair], voices: dict[str, ReviewState], topics: dict[str, str] = {}):
     """A row for each decision that stands about today's texts, reviewer after reviewer, each in the order
     made, as a DataFrame; times in UTC. A pair that two people decided has two rows"""
@@ -1610,8 +1615,7 @@ def decisions_frame(pairs: list[Pair], voices: dict[str, ReviewState], topics: d
     for reviewer, state in voices.items():
         for row in state.done:
             pair = by_id.get(row.reply_id)
-            current = pair is not None and row.seen in (None, seen_hash(pair))
-            if current and row is state[row.reply_id].decision:
+            if pair and row is of_today(state[row.reply_id], seen_hash(pair)).decision:
                 moment = row.decided_at and row.decided_at.astimezone(timezone.utc)
                 about = {"topic": topics.get(pair.tweet_id), "author": pair.reply_author}
                 made = {"reviewer": reviewer, "decided_at": moment, "seconds": row.seconds}
@@ -1707,7 +1711,7 @@ def drift_chart(frame, block: int = 40, note: str = "") -> Chart | Unavailable:
     )
     return draw(plot, f"share kept in blocks: {words}", note=note)
 
-# %% ../nbs/04_review.ipynb #ef1492f0
+# %% ../nbs/04_review.ipynb #6aeec64c
 def reviewers_frame(pairs: list[Pair], frame, voices: dict[str, ReviewState]):
     """A row for each reviewer: decided, kept, flagged, and the median seconds of a decision (`None`: not
     recorded)"""
@@ -1715,7 +1719,8 @@ def reviewers_frame(pairs: list[Pair], frame, voices: dict[str, ReviewState]):
 
     rows = {}
     for name, state in voices.items():
-        mine, standing = frame[frame["reviewer"] == name], [state[pair.reply_id] for pair in pairs]
+        mine = frame[frame["reviewer"] == name]
+        standing = [of_today(state[pair.reply_id], seen_hash(pair)) for pair in pairs]
         settled = [now.decision.decision for now in standing if now.settled]
         median = mine["seconds"].dropna().median()
         rows[name] = {
@@ -1835,10 +1840,10 @@ def check_edits(kept: list[Pair], originals: dict[str, Pair], bounds: ValidatePa
                 " Edit it again (in the panel: show edited, E) or reject it"
             )
 
-# %% ../nbs/04_review.ipynb #0ce9fd98
+# %% ../nbs/04_review.ipynb #de305703
 def review_stage(params: ReviewParams):
     "Apply the decisions to `clean.jsonl`; writes `reviewed.jsonl` only when every pair is decided"
-    with open_stage("04_review", params, reads=["clean.jsonl"]) as stage:
+    with open_stage("04_review", params, reads=["clean.jsonl", EARLIER]) as stage:
         as_in_cleaning(stage.run, params)
         for name in params.decisions:
             bring_in(stage.source(name), stage.path(f"reviews/{Path(name).name}"))
@@ -1879,8 +1884,7 @@ def finish_review(
     "Check the edits and the split, write the files, count"
     originals = {pair.reply_id: pair for pair in pairs}
     check_edits(kept, originals, bounds_of(stage.run), stage.path("cache"))
-    gone = earlier_pairs(stage.run / EARLIER) if (stage.run / EARLIER).exists() else []
-    audit = audit_with(kept, gone, Vectors(params.encoder, stage.path("cache")), params)
+    audit = audit_with(kept, stage.records(EARLIER), Vectors(params.encoder, stage.path("cache")), params)
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     edits = [pair for pair in kept if pair.reply != originals[pair.reply_id].reply]
     for leak in audit["leaks"]:

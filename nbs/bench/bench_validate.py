@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keeping import keep
 from replytune.schema import Pair, resolve, sample_rows
-from replytune.validate import ValidateParams, cheap_reasons, decide, english_probability, measure, measure_cheaply, toxicity_model
+from replytune.validate import ValidateParams, cheap_reasons, decide, english_probability, measure, measure_cheaply, personal_data, toxicity_model, visible
 
 sys.path.insert(0, str(resolve("nbs/tests")))
 from tiny_detoxify import make_detoxify
@@ -41,7 +41,23 @@ def singly(pairs: list[Pair], bounds: ValidateParams) -> list:
     return [decide(measure_cheaply(pair)._replace(**{"english": round(english_probability(pair.reply), 3), "toxicity": round(model([pair.reply])[0], 3)}), bounds) for pair in pairs]
 
 
+HOSTILE = ["123 " * 6250, "A-" * 12_500 + "1", "1-" * 12_500, "(" * 25_000, "a@" * 12_500, "a@" + "a." * 12_500, "call me on " * 2500, "9" * 25_000, "\ufe0f" * 25_000, "1 Aa " * 5000]
+
+
+def growth(text: str) -> float:
+    "How much longer a text takes than its first tenth: linear is 10, quadratic 100; no less than a millisecond is counted"
+    short, whole = (min(timed(lambda: personal_data(visible(some)))[0] for _ in range(5)) for some in (text[:2500], text))
+    return whole / max(short, 1e-3)
+
+
+def keep_growth():
+    worst = max(map(growth, HOSTILE))
+    keep("02_validate", "personal data in 25,000 hostile letters, the slowest of ten texts", worst, "times as long as in 2,500", "linear is 10, quadratic 100")
+    assert worst < 40
+
+
 if __name__ == "__main__":
+    keep_growth()
     sample, bounds = [Pair.model_validate(row) for row in sample_rows("pairs.jsonl")], ValidateParams()
     many = as_collected(sample, 50_000, LIKES)
     best = min(timed(lambda: [cheap_reasons(measure_cheaply(pair), bounds) for pair in many])[0] for _ in range(3))

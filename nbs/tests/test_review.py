@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from replytune.review import (
     CHECKS, DECIDES, REASONS, Around, Decision, Desk, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card,
-    decisions_frame, edit_problems, hints, listed, narrow, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, seen_hash, states_of, status_line, write_draft)
-from replytune.clean import forget
+    decisions_frame, edit_problems, hints, listed, narrow, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, reviewers_frame, seen_hash, states_of, status_line, write_draft)
+from replytune.clean import EARLIER, forget
 from replytune.schema import Pair, Run, StageError, Unavailable, read_rows, resolve, sample_copy, sample_rows, sha256, to_lines, write_text
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
@@ -595,6 +595,17 @@ def test_the_adjudicator_settles_what_others_flagged_marked_or_read_before_it_ch
 @pytest.mark.parametrize("name, value", [("similarity_max", 0.95), ("isolate_authors", True), ("encoder", "another")])
 def test_the_second_audit_asks_what_the_first_one_asked(name, value):
     with pytest.raises(StageError, match=f"{name} is .* here and was .* in stage 03"): stage(run_with({"ada": EVERY}), decisions=[], **{name: value})
+
+
+def test_the_second_audit_does_not_go_without_the_earlier_pairs():
+    run = run_with({"ada": EVERY})
+    (run / EARLIER).unlink()
+    with pytest.raises(StageError, match="earlier_pairs.jsonl is missing"): stage(run, decisions=[])
+
+
+def test_what_was_decided_about_other_texts_is_not_counted_as_decided():
+    voices = states_of([answer("keep", 0), answer("keep", 1, seen="another text")])
+    assert reviewers_frame(PAIRS[:2], decisions_frame(PAIRS[:2], voices), voices).loc["ada", "decided"] == 1
 
 
 def test_a_table_that_came_back_damaged_is_told_what_to_mend():

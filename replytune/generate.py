@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SYSTEM', 'GenerateParams', 'fence', 'messages', 'build_prompt', 'packaged_smollm2', 'tiny_qwen3', 'find_model',
-           'load_tokenizer', 'keep_trainable_on_cpu', 'compute_dtype', 'load_model', 'model_hash', 'Generation',
-           'read_reply', 'sampling_of', 'generate_batch', 'stop_tokens', 'generate_arm', 'resume', 'find_neighbours',
-           'questions_of', 'human_arm', 'arm_counts', 'generate_stage']
+           'load_tokenizer', 'keep_trainable_on_cpu', 'Precision', 'choose_precision', 'load_model', 'model_hash',
+           'Generation', 'read_reply', 'sampling_of', 'generate_batch', 'stop_tokens', 'generate_arm', 'resume',
+           'find_neighbours', 'questions_of', 'human_arm', 'arm_counts', 'generate_stage']
 
 # %% ../nbs/05_generate.ipynb #63998837
 import importlib.util
@@ -15,20 +15,24 @@ import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import Field
 
-from .clean import embed, load_encoder
+from .clean import Vectors
 from replytune.schema import (
+    SAMPLE_CACHE,
     Pair,
     Record,
     Run,
     StageError,
     StageParams,
+    best_first,
     open_stage,
     progress,
     quiet_libraries,
     read_rows,
+    replies_file,
     resolve,
     sample_rows,
     sha256,
@@ -42,7 +46,7 @@ class GenerateParams(StageParams):
     "Parameters of stage 05"
 
     model: str = "tiny-qwen3"
-    quantization: str = Field("nf4", pattern="^(nf4|none)$")
+    quantization: str = Field("auto", pattern="^(auto|nf4|none)$")
     split: str = Field("test", pattern="^(test|dev)$")
     tweets_max: int = Field(0, ge=0)
     neighbours: int = Field(3, ge=1)
@@ -198,25 +202,31 @@ def keep_trainable_on_cpu(model):
     return model
 
 
-def compute_dtype():
-    "bfloat16 where the processor computes in it, else float32"
+class Precision(NamedTuple):
+    "How a run's weights are kept and computed with; one for all its arms"
+
+    weights: str  # nf4, or none: as they were delivered
+    compute: str  # bfloat16 or float32
+
+
+def choose_precision(quantization: str = "auto") -> Precision:
+    "What this machine's processor is good at: NF4 on a GPU, plain weights on a CPU"
     import torch
 
-    fast = (
-        torch.cuda.is_bf16_supported()
-        if torch.cuda.is_available()
-        else torch.cpu._is_avx512_bf16_supported()
-    )
-    return torch.bfloat16 if fast else torch.float32
+    gpu = torch.cuda.is_available()
+    fast = torch.cuda.is_bf16_supported() if gpu else torch.cpu._is_avx512_bf16_supported()
+    weights = ("nf4" if gpu else "none") if quantization == "auto" else quantization
+    return Precision(weights, "bfloat16" if fast else "float32")
 
 # %% ../nbs/05_generate.ipynb #8aafad09
-def load_model(name: str, quantization: str = "nf4"):
-    "The base model in evaluation mode, 4-bit or plain, on the GPU if there is one"
+def load_model(name: str, precision: Precision | None = None):
+    "The base model in evaluation mode, on the GPU if there is one; `precision`: `None` is this machine's choice"
     quiet_libraries()
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    dtype = compute_dtype()
+    weights, compute = precision or choose_precision()
+    dtype = getattr(torch, compute)
     config = (
         BitsAndBytesConfig(
             load_in_4bit=True,
@@ -224,7 +234,7 @@ def load_model(name: str, quantization: str = "nf4"):
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-        if quantization == "nf4"
+        if weights == "nf4"
         else None
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -234,7 +244,7 @@ def load_model(name: str, quantization: str = "nf4"):
         )
     except OSError as error:
         raise StageError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-    if device == "cpu" and quantization == "nf4":
+    if device == "cpu" and weights == "nf4":
         keep_trainable_on_cpu(model)
     return model.eval()
 
@@ -281,7 +291,7 @@ def sampling_of(params) -> dict:
     "The settings that shape a reply beside model, prompt and seed"
     return {
         name: getattr(params, name)
-        for name in ("max_new_tokens", "temperature", "top_p", "batch_size", "quantization")
+        for name in ("max_new_tokens", "temperature", "top_p", "batch_size")
     }
 
 # %% ../nbs/05_generate.ipynb #952c7649
@@ -387,13 +397,13 @@ def resume(partial: Path, key: str) -> dict[str, Generation]:
     )
 
 # %% ../nbs/05_generate.ipynb #21291009
-def find_neighbours(tweets: list[Pair], train: list[Pair], encoder, count: int) -> dict[str, list[Pair]]:
+def find_neighbours(tweets: list[Pair], train: list[Pair], vectors: Vectors, count: int) -> dict[str, list[Pair]]:
     """For each tweet id its `count` most similar train tweets, each with its best-liked reply; the most
     similar comes last, next to the question"""
     if any(pair.split != "train" for pair in train):
         raise StageError("neighbours may come from the train split only")
     best = {}
-    for pair in sorted(train, key=lambda pair: (-(pair.reply_likes or 0), int(pair.reply_id))):
+    for pair in sorted(train, key=best_first):
         best.setdefault(pair.tweet_id, pair)
     candidates = [best[id] for id in sorted(best, key=int)]
     people = {}
@@ -403,8 +413,8 @@ def find_neighbours(tweets: list[Pair], train: list[Pair], encoder, count: int) 
         )
     questions = {pair.tweet_id: pair for pair in tweets}
     cosines = (
-        embed([pair.tweet for pair in questions.values()], encoder)
-        @ embed([pair.tweet for pair in candidates], encoder).T
+        vectors.of([pair.tweet for pair in questions.values()])
+        @ vectors.of([pair.tweet for pair in candidates]).T
     )
     found = {}
     for row, question in zip(cosines, questions.values()):
@@ -429,7 +439,7 @@ def questions_of(pairs: list[Pair], split: str, tweets_max: int = 0) -> list[Pai
 def human_arm(questions: list[Pair]) -> list[Generation]:
     "The best-liked real reply to each tweet"
     best = {}
-    for pair in sorted(questions, key=lambda pair: (-(pair.reply_likes or 0), int(pair.reply_id))):
+    for pair in sorted(questions, key=best_first):
         best.setdefault(pair.tweet_id, pair)
     return [Generation(tweet_id=id, arm="human", reply=best[id].reply) for id in sorted(best, key=int)]
 
@@ -453,14 +463,13 @@ def generate_stage(params: GenerateParams):
         examples = find_neighbours(
             questions,
             [pair for pair in pairs if pair.split == "train"],
-            load_encoder(params.encoder),
+            Vectors(params.encoder, stage.cache),
             params.neighbours,
         )
-        tokenizer, model, weights = (
-            load_tokenizer(params.model),
-            load_model(params.model, params.quantization),
-            model_hash(params.model),
-        )
+        precision = choose_precision(params.quantization)
+        stage.notes["precision"] = precision._asdict()
+        tokenizer, model = load_tokenizer(params.model), load_model(params.model, precision)
+        weights = f"{model_hash(params.model)} {' '.join(precision)}"
         arms = {
             "base": (params.seed, None),
             "null": (params.seed + 1, None),
@@ -472,12 +481,11 @@ def generate_stage(params: GenerateParams):
             rows = generate_arm(
                 arm, tweets, model, tokenizer, weights, seed, sampling_of(params), partial, shown_examples
             )
-            stage.write(f"generations/{arm}.jsonl", rows)
+            stage.write(replies_file(arm), rows)
             stage.seeds[arm] = seed
             stage.counts |= arm_counts(arm, rows)
-        stage.write("generations/human.jsonl", human_arm(questions))
+        stage.write(replies_file("human"), human_arm(questions))
         stage.models |= {"model": params.model, "weights": weights, "encoder": params.encoder}
-        stage.notes["dtype"] = str(compute_dtype()).removeprefix("torch.")
     for arm in arms:  # only now: a kill between two arms must not cost the finished one
         stage.path(f"generations/.{arm}.partial.jsonl").unlink(missing_ok=True)
     return shown(stage)

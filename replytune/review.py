@@ -17,7 +17,7 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BLANK', 'REPE
            'check_row', 'agreement', 'all_agreement', 'first_answer', 'read_logs', 'states_of', 'disagreements',
            'decisions_frame', 'pace_chart', 'shares_with_intervals', 'keep_rate_chart', 'drift_chart',
            'reviewers_frame', 'progress_parts', 'review_progress', 'apply_reviews', 'why_open', 'bring_in',
-           'check_edits', 'review_stage', 'as_in_cleaning', 'finish_review']
+           'check_edits', 'review_stage', 'finish_review']
 
 # %% ../nbs/04_review.ipynb #741d2dfb
 import html
@@ -35,10 +35,11 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from .clean import EARLIER, NearPairs, Vectors, audit_with, split_counts, tidy
+from .clean import EARLIER, CleanParams, NearPairs, Vectors, audit_with, split_counts, tidy
 from .collect import link_count
 from replytune.schema import (
     COLOURS,
+    SAMPLE_CACHE,
     Chart,
     Pair,
     Record,
@@ -79,9 +80,6 @@ class ReviewParams(StageParams):
 
     decisions: list[str] = ["nbs/sample/reviews/written_rules.jsonl"]
     adjudicator: str = ""
-    similarity_max: float = Field(0.9, gt=0, lt=1)
-    isolate_authors: bool = False
-    encoder: str = "minilm"
 
 # %% ../nbs/04_review.ipynb #2f2b7ad2
 CHECKS = {
@@ -1844,7 +1842,6 @@ def check_edits(kept: list[Pair], originals: dict[str, Pair], bounds: ValidatePa
 def review_stage(params: ReviewParams):
     "Apply the decisions to `clean.jsonl`; writes `reviewed.jsonl` only when every pair is decided"
     with open_stage("04_review", params, reads=["clean.jsonl", EARLIER]) as stage:
-        as_in_cleaning(stage.run, params)
         for name in params.decisions:
             bring_in(stage.source(name), stage.path(f"reviews/{Path(name).name}"))
         voices = read_logs([path for path in stage.people("reviews") if path.suffix == ".jsonl"])
@@ -1863,28 +1860,17 @@ def review_stage(params: ReviewParams):
                 f' `review_panel("{params.run}", reviewer="your_name").widget`, decide, and go on with'
                 " FROM=04"
             )
-        finish_review(stage, params, pairs, kept, rejected, voices)
+        finish_review(stage, pairs, kept, rejected, voices)
     return shown(stage)
 
 
-def as_in_cleaning(run: Run, params: ReviewParams):
-    "Raise `StageError` if the second audit would ask something else than the first"
-    cleaning = run.manifest()["03_clean"]["parameters"]
-    for name in ("similarity_max", "isolate_authors", "encoder"):
-        if getattr(params, name) != cleaning[name]:
-            raise StageError(
-                f"{name} is {getattr(params, name)!r} here and was {cleaning[name]!r} in stage 03; the"
-                " second audit must ask what the first one asked, so give both the same"
-            )
-
-
-def finish_review(
-    stage, params: ReviewParams, pairs: list[Pair], kept: list[Pair], rejected: list[dict], voices: dict
-):
-    "Check the edits and the split, write the files, count"
+def finish_review(stage, pairs: list[Pair], kept: list[Pair], rejected: list[dict], voices: dict):
+    """Check the edits and, as stage 03 did it, the split; write the files, count"""
+    cleaning = CleanParams.read(stage.run.manifest()["03_clean"]["parameters"])
     originals = {pair.reply_id: pair for pair in pairs}
-    check_edits(kept, originals, bounds_of(stage.run), stage.path("cache"))
-    audit = audit_with(kept, stage.records(EARLIER), Vectors(params.encoder, stage.path("cache")), params)
+    check_edits(kept, originals, bounds_of(stage.run), stage.cache)
+    vectors = Vectors(cleaning.encoder, stage.cache)
+    audit = audit_with(kept, stage.records(EARLIER), vectors, cleaning)
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     edits = [pair for pair in kept if pair.reply != originals[pair.reply_id].reply]
     for leak in audit["leaks"]:

@@ -11,7 +11,9 @@ import json
 import math
 from collections import defaultdict
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from replytune.schema import (
     COLOURS,
@@ -20,6 +22,7 @@ from replytune.schema import (
     Run,
     SAMPLE_RUN,
     StageParams,
+    check_contrast,
     draw,
     open_stage,
     read_rows,
@@ -31,8 +34,8 @@ from replytune.schema import (
 class StatsParams(StageParams):
     "Parameters of stage 08: the rule of decision"
 
-    primary: str = "tuned-base"
-    null: str = "null-base"
+    primary: Annotated[str, AfterValidator(check_contrast)] = "tuned-base"
+    null: Annotated[str, AfterValidator(check_contrast)] = "null-base"
     better_by: float = Field(0.075, gt=0, lt=0.5)
     confidence: float = Field(0.95, gt=0.5, lt=1)
     power: float = Field(0.8, gt=0.5, lt=1)
@@ -43,11 +46,19 @@ class StatsParams(StageParams):
 
 # %% ../nbs/08_stats.ipynb #95e28d91
 def tweet_scores(judgements: list[dict], contrast: str) -> tuple[dict[str, float], list[str]]:
-    "Mean score of the contrast's first arm per tweet, and the tweets with an unanswered question"
-    arm, answers = contrast.partition("-")[0], defaultdict(list)
-    for row in judgements:
-        if row["contrast"] != contrast:
-            continue
+    """Mean score of the contrast's first arm per tweet, and the tweets with an unanswered question;
+    `StageError` if several judges answered or one question was answered twice"""
+    arm, answers, seen = contrast.partition("-")[0], defaultdict(list), set()
+    rows = [row for row in judgements if row["contrast"] == contrast]
+    if len(judges := sorted({str(row.get("judge", "the judge")) for row in rows})) > 1:
+        raise StageError(
+            f"contrast {contrast!r} has judgements of {' and '.join(judges)}; two judges are never averaged:"
+            " hand over the rows of one"
+        )
+    for row in rows:
+        if (asked := (row["tweet_id"], row["first"])) in seen:
+            raise StageError(f"contrast {contrast!r}: tweet {asked[0]} with {asked[1]} first is judged twice")
+        seen.add(asked)
         score = row["score_first"]
         answers[row["tweet_id"]].append(
             None if score is None else score if row["first"] == arm else 1 - score

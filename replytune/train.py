@@ -4,22 +4,24 @@
 
 # %% auto #0
 __all__ = ['PROJECTIONS', 'TrainParams', 'encode', 'encode_pairs', 'plan', 'training_arguments', 'progress_callback',
-           'build_trainer', 'losses', 'last_checkpoint', 'loss_chart', 'load_tuned', 'train_adapter', 'save_adapter',
-           'toy_run', 'train_stage']
+           'build_trainer', 'losses', 'last_checkpoint', 'loss_chart', 'load_tuned', 'precision_of', 'train_adapter',
+           'save_adapter', 'toy_run', 'train_stage']
 
 # %% ../nbs/06_train.ipynb #57af7c01
 import json
 import math
 import shutil
+import sys
 from pathlib import Path
 
 from pydantic import Field
 
 from replytune.generate import (
     GenerateParams,
+    Precision,
     arm_counts,
     build_prompt,
-    compute_dtype,
+    choose_precision,
     fence,
     generate_arm,
     generate_stage,
@@ -40,6 +42,7 @@ from replytune.schema import (
     open_stage,
     progress,
     quiet_libraries,
+    replies_file,
     sample_copy,
     sample_rows,
     sha256,
@@ -123,7 +126,7 @@ def plan(train_pairs: int, params: TrainParams) -> dict:
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def training_arguments(params: TrainParams, folder: Path, steps: int):
+def training_arguments(params: TrainParams, folder: Path, steps: int, bfloat16: bool):
     "Our parameters in TRL's words"
     import torch
     from trl import SFTConfig
@@ -157,7 +160,7 @@ def training_arguments(params: TrainParams, folder: Path, steps: int):
         max_length=params.max_length,
         packing=False,
         report_to="none",
-        bf16=compute_dtype() == torch.bfloat16,
+        bf16=bfloat16,
         use_cpu=not torch.cuda.is_available(),
         prediction_loss_only=True,
         disable_tqdm=True,
@@ -192,6 +195,7 @@ def build_trainer(
 ):
     "TRL's SFTTrainer with a fresh adapter on `model`"
     quiet_libraries()
+    import torch
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
@@ -206,10 +210,10 @@ def build_trainer(
         bias="none",
         task_type="CAUSAL_LM",
     )
-    steps = plan(len(train_rows), params)["steps"]
+    steps, bfloat16 = plan(len(train_rows), params)["steps"], model.dtype == torch.bfloat16
     trainer = SFTTrainer(
         model=model,
-        args=training_arguments(params, folder, steps),
+        args=training_arguments(params, folder, steps, bfloat16),
         train_dataset=Dataset.from_list(train_rows),
         eval_dataset=Dataset.from_list(dev_rows),
         processing_class=tokenizer,
@@ -266,18 +270,33 @@ def loss_chart(rows: list[dict], best_step: int | None = None, note: str = "") -
     return draw(plot, f"training and dev loss over {rows[-1]['step']} steps", note=note)
 
 # %% ../nbs/06_train.ipynb #bf0f9b3c
-def load_tuned(name: str, quantization: str, adapter: Path):
+def load_tuned(name: str, precision: Precision, adapter: Path):
     "The base model with a saved adapter, as anybody would load it"
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(load_model(name, quantization), str(adapter)).eval()
+    return PeftModel.from_pretrained(load_model(name, precision), str(adapter)).eval()
+
+
+def precision_of(manifest: dict[str, dict]) -> Precision:
+    "As stage 05 made the other arms, whatever this machine would choose; says so if that differs"
+    section = manifest["05_generate"]
+    if "precision" not in section["notes"]:
+        raise StageError("stage 05 did not say how it computed: an older version made its arms; run FROM=05")
+    made, here = Precision(**section["notes"]["precision"]), choose_precision(section["parameters"]["quantization"])
+    if made != here:
+        print(
+            f"stage 05 made its arms with weights {made.weights}, computed in {made.compute}; the tuned arm"
+            f" follows. This machine would choose {here.weights} and {here.compute}: FROM=05 takes that for all",
+            file=sys.stderr,
+        )
+    return made
 
 # %% ../nbs/06_train.ipynb #5918e64b
 def train_adapter(
-    params: TrainParams, sampled: GenerateParams, pairs: list[Pair], folder: Path, adapter: Path
+    params: TrainParams, name: str, precision: Precision, pairs: list[Pair], folder: Path, adapter: Path
 ) -> tuple[list[dict], dict]:
     "Train (or go on training) and save the best adapter; returns the loss rows and counts"
-    tokenizer = load_tokenizer(sampled.model)
+    tokenizer = load_tokenizer(name)
     train_rows, long_train = encode_pairs(
         tokenizer, [pair for pair in pairs if pair.split == "train"], params.max_length
     )
@@ -297,18 +316,18 @@ def train_adapter(
             [
                 params.model_dump(mode="json", exclude={"run"}),
                 code_version("train", "train_adapter"),
-                model_hash(sampled.model),
-                sampled.quantization,
+                model_hash(name),
+                precision,
                 train_rows,
                 dev_rows,
             ]
         )
     )
     checkpoint = last_checkpoint(folder, key)
-    model = load_model(sampled.model, sampled.quantization)
+    model = load_model(name, precision)
     trainer = build_trainer(model, tokenizer, train_rows, dev_rows, params, folder)
     trainer.train(resume_from_checkpoint=checkpoint)
-    save_adapter(trainer, adapter, sampled.model)
+    save_adapter(trainer, adapter, name)
     history = losses(trainer.state.log_history)
     counts = {
         "train pairs": len(train_rows),
@@ -345,25 +364,27 @@ def train_stage(params: TrainParams):
         params = params.model_copy(update={"run": toy_run()})
     with open_stage("06_train", params, reads=["reviewed.jsonl", "generations/base.jsonl"]) as stage:
         pairs = stage.records("reviewed.jsonl")
-        sampled = GenerateParams.read(stage.run.manifest()["05_generate"]["parameters"])
-        adapter = stage.path("adapter")
-        history, counts = train_adapter(params, sampled, pairs, stage.path("checkpoints"), adapter)
+        manifest, adapter = stage.run.manifest(), stage.path("adapter")
+        sampled, precision = GenerateParams.read(manifest["05_generate"]["parameters"]), precision_of(manifest)
+        history, counts = train_adapter(
+            params, sampled.model, precision, pairs, stage.path("checkpoints"), adapter
+        )
         stage.notes["warnings"] = counts.pop("warnings")
         stage.counts |= counts
         stage.write("training_log.jsonl", history)
         stage.note("adapter")
-        weights = f"{model_hash(sampled.model)}+{sha256(adapter/'adapter_model.safetensors')[:16]}"
+        weights = f"{model_hash(sampled.model)} {' '.join(precision)}"
+        weights += f"+{sha256(adapter / 'adapter_model.safetensors')[:16]}"
         tweets = {
             pair.tweet_id: pair.tweet for pair in questions_of(pairs, sampled.split, sampled.tweets_max)
         }
-        tuned, tokenizer = load_tuned(sampled.model, sampled.quantization, adapter), load_tokenizer(
-            sampled.model
-        )
+        tuned, tokenizer = load_tuned(sampled.model, precision, adapter), load_tokenizer(sampled.model)
         partial = stage.path("generations/.tuned.partial.jsonl")
         rows = generate_arm(
             "tuned", tweets, tuned, tokenizer, weights, sampled.seed, sampling_of(sampled), partial
         )
-        stage.write("generations/tuned.jsonl", rows)
+        stage.notes["precision"] = precision._asdict()
+        stage.write(replies_file("tuned"), rows)
         stage.counts |= arm_counts("tuned", rows)
         stage.seeds |= {"training": params.seed, "tuned": sampled.seed}
         stage.models |= {"model": sampled.model, "weights": weights}

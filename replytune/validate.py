@@ -32,6 +32,7 @@ from replytune.schema import (
     StageError,
     StageParams,
     draw,
+    locked,
     open_stage,
     progress,
     quiet_libraries,
@@ -237,8 +238,10 @@ class ScoreCache:
     def __init__(self, folder: Path | None, model: str):
         self.file = folder and Path(folder) / f"{re.sub(r'[^a-z0-9.]+', '-', model.lower())}.jsonl"
         self.known: dict[str, float] = {}
-        if self.file and whole_lines(self.file):
-            self.known = {row["text"]: row["score"] for row in read_rows(self.file)}
+        if self.file:
+            with locked(self.file):
+                rows = read_rows(self.file) if whole_lines(self.file) else []
+            self.known = {row["text"]: row["score"] for row in rows}
 
     def scores(
         self, texts: list[str], compute: Callable[[list[str]], list[float]], what: str, size: int = 64
@@ -257,7 +260,8 @@ class ScoreCache:
                 )
             self.known |= found
             if self.file:
-                append_lines(self.file, [{"text": key, "score": score} for key, score in found.items()])
+                with locked(self.file):
+                    append_lines(self.file, [{"text": key, "score": score} for key, score in found.items()])
         return [self.known[key] for key in keys]
 
 # %% ../nbs/02_validate.ipynb #2300bb79
@@ -599,7 +603,7 @@ def validate_stage(params: ValidateParams):
     "Split `pairs.jsonl` into `valid.jsonl` and `rejected.jsonl` (with reasons and measures)"
     with open_stage("02_validate", params, reads=["pairs.jsonl"]) as stage:
         pairs = stage.records("pairs.jsonl")
-        measures = measure(pairs, params, stage.path("cache"))
+        measures = measure(pairs, params, stage.cache)
         decisions = [decide(found, params) for found in measures]
         kept = decisions.count([])
         counts = Counter(reason for reasons in decisions for reason in reasons)

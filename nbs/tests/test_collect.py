@@ -113,6 +113,11 @@ def test_a_csv_that_went_through_a_spreadsheet_is_refused_with_advice(tmp_path):
     assert not posts and {row.why for row in skipped} == {Why.damaged_id} and "export again" in skipped[0].detail and skipped[0].id == rows[0]["id"]
 
 
+def many(count: int) -> list[dict]:
+    "Different posts of one dialect, each with an address of its own"
+    return [SHAPES["apidojo"] | {"id": str(int(ID) + number), "url": f"https://x.com/lin_builds/status/{int(ID) + number}", "twitterUrl": None} for number in range(count)]
+
+
 DAMAGE = {"a lost quote": lambda text, place: text[:place].rpartition('"')[0] + text[place:], "bytes that are not text": lambda text, place: text[:place] + "\udcff\udcfe" + text[place:],
           "a hole": lambda text, place: text[:place] + text[place + 700 :], "control characters": lambda text, place: text[:place] + "\x01\x02" + text[place:]}
 
@@ -121,7 +126,7 @@ DAMAGE = {"a lost quote": lambda text, place: text[:place].rpartition('"')[0] + 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.77])
 def test_items_before_and_after_damage_are_found(tmp_path, layout, damage, place):
-    rows = [SHAPES["apidojo"] | {"id": str(int(ID) + number), "quoted_tweet": SHAPES["apidojo"]} for number in range(40)]  # a quoted tweet looks like an item
+    rows = [row | {"quoted_tweet": SHAPES["apidojo"]} for row in many(40)]  # a quoted tweet looks like an item
     text = "\n".join(map(json.dumps, rows)) if layout == "lines" else json.dumps(rows, **layout)
     spoiled = DAMAGE[damage](text, int(len(text) * place))
     (tmp_path / "dump.json").write_bytes(spoiled.encode("utf-8", "surrogateescape"))
@@ -134,7 +139,7 @@ def test_items_before_and_after_damage_are_found(tmp_path, layout, damage, place
 
 
 def test_a_log_around_the_items_is_one_skipped_row(tmp_path):
-    rows = [SHAPES["apidojo"] | {"id": str(int(ID) + number)} for number in range(5)]
+    rows = many(5)
     (tmp_path / "run.log").write_text("2026-02-04 INFO delivered:\n" + json.dumps(rows) + "\n2026-02-04 INFO bye")
     posts, skipped = import_dump(tmp_path / "run.log")
     assert len(posts) == 5 and {row.why for row in skipped} <= {Why.damaged_file, Why.not_an_object} and skipped

@@ -8,9 +8,9 @@ import pytest
 from replytune.clean import CleanParams, SEALS, Vectors, break_seal, clean_stage, export_dataset, forget, test_side
 from replytune.collect import CollectParams, collect_stage, read_items
 from replytune.judge import JudgeParams, judge_stage
-from replytune.report import label_of, main
+from replytune.report import main
 from replytune.review import ReviewParams, review_stage
-from replytune.schema import Pair, Run, StageError, check_input, read_rows, resolve, sample_rows, sha256, to_lines, write_text
+from replytune.schema import Pair, Run, StageError, check_input, disclaimer, read_rows, resolve, sample_rows, sha256, to_lines, write_text
 from replytune.validate import ValidateParams, validate_stage
 
 test_side.__test__ = False
@@ -107,7 +107,7 @@ def test_a_test_side_measures_one_model(tmp_path):
     with pytest.raises(StageError, match="measured another model already .run first"): judge_stage(JudgeParams(run=str(second.folder), **QUICK))
     judge_stage(JudgeParams(run=str(second.folder), choose_on_test=True, **QUICK))
     assert len(read_rows(tmp_path / SEALS)) == 2
-    assert "2 models were measured on this test side" in label_of(second.manifest()) and "measured" not in label_of(first.manifest())
+    assert "2 models were measured on this test side" in disclaimer(second.manifest()) and "measured" not in disclaimer(first.manifest())
 
 
 def test_another_test_side_and_the_sample_carry_no_seal(tmp_path):
@@ -199,10 +199,10 @@ def test_notebooks_checkpoints_and_notes_do_not_keep_what_is_forgotten(run):
 
 def test_orphan_vectors_never_become_those_of_other_texts(tmp_path):
     two = Vectors().of(["an orphan", "another orphan"])
-    (tmp_path / "vectors-minilm.f32").write_bytes(two.tobytes())  # killed before their names were written
+    Vectors("minilm", tmp_path).keys.with_suffix(".f32").write_bytes(two.tobytes())  # killed before their names were written
     first = Vectors("minilm", tmp_path).of(["a", "bb"])
     assert (Vectors("minilm", tmp_path).of(["a", "bb"]) == first).all() and not (first == two).all()
-    keys = tmp_path / "vectors-minilm.jsonl"
+    keys = Vectors("minilm", tmp_path).keys
     keys.with_suffix(".f32").write_bytes(first[:1].tobytes())  # shorter than the names say
     assert numpy.allclose(Vectors("minilm", tmp_path).of(["bb"])[0], first[1], atol=1e-6)
     keys.with_suffix(".f32").unlink()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from replytune.generate import build_prompt, find_neighbours, keep_trainable_on_cpu, load_model, load_tokenizer, messages
+from replytune.generate import Precision, build_prompt, choose_precision, find_neighbours, load_model, load_tokenizer, messages
 from replytune.schema import Pair, StageError, sample_rows
 from replytune.train import PROJECTIONS, TrainParams, build_trainer, encode, encode_pairs, load_tuned, plan, save_adapter
 
@@ -28,7 +28,7 @@ def test_an_evaluation_does_not_spoil_four_bit_training(guarded, monkeypatch):
         if not torch.cpu._is_avx512_bf16_supported(): pytest.skip("this processor does not have the kernel that breaks training")
         monkeypatch.setattr("replytune.generate.keep_trainable_on_cpu", lambda model: model)
     torch.manual_seed(0)
-    model = get_peft_model(load_model("tiny-qwen3", "nf4"), LoraConfig(r=4, target_modules=PROJECTIONS, lora_dropout=0.0, init_lora_weights=False))
+    model = get_peft_model(load_model("tiny-qwen3", choose_precision("nf4")), LoraConfig(r=4, target_modules=PROJECTIONS, lora_dropout=0.0, init_lora_weights=False))
     tokenizer = load_tokenizer("tiny-qwen3")
     row = encode(tokenizer, PAIRS[0].tweet, PAIRS[0].reply)
     batch = {name: torch.tensor([values]) for name, values in row.items()}
@@ -67,10 +67,10 @@ def test_loss_is_the_mean_over_reply_tokens_of_the_step(tmp_path):
     tokenizer = load_tokenizer("tiny-qwen3")
     rows, _ = encode_pairs(tokenizer, PAIRS[:4], 512)
     params = TrainParams(max_steps=1, evaluate_steps=1, batch_size=2, accumulation=2, dropout=0.0, learning_rate=1e-9, warmup_share=0.0)
-    trainer = build_trainer(load_model("tiny-qwen3", "none"), tokenizer, rows, rows[:2], params, tmp_path)
+    trainer = build_trainer(load_model("tiny-qwen3", Precision("none", "float32")), tokenizer, rows, rows[:2], params, tmp_path)
     trainer.train()
     logged = next(row["loss"] for row in trainer.state.log_history if "loss" in row)
-    model, total, count = load_model("tiny-qwen3", "none"), 0.0, 0
+    model, total, count = load_model("tiny-qwen3", Precision("none", "float32")), 0.0, 0
     for row in rows:
         with torch.no_grad(): scores = model(torch.tensor([row["input_ids"]])).logits[0, :-1].float().log_softmax(-1)
         for place, label in enumerate(row["labels"][1:]):
@@ -83,15 +83,16 @@ def test_the_exact_production_settings_train_on_the_toy(tmp_path):
     from replytune.schema import read_params, resolve
     real = read_params(resolve("nbs/params/qwen3-8b.yaml"))
     params = real["06_train"].model_copy(update={"max_steps": 6, "evaluate_steps": 2, "log_steps": 1, "learning_rate": 0.02})
-    tokenizer = load_tokenizer("tiny-qwen3")
+    tokenizer, precision = load_tokenizer("tiny-qwen3"), choose_precision(real["05_generate"].quantization)
+    assert precision.weights == "nf4"
     rows, _ = encode_pairs(tokenizer, PAIRS[:16], params.max_length)
-    trainer = build_trainer(load_model("tiny-qwen3", real["05_generate"].quantization), tokenizer, rows, rows[:8], params, tmp_path / "checkpoints")
+    trainer = build_trainer(load_model("tiny-qwen3", precision), tokenizer, rows, rows[:8], params, tmp_path / "checkpoints")
     trainer.train()
     evaluations = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
     assert len(evaluations) == 3 and evaluations[-1] < evaluations[0] - 0.05
     save_adapter(trainer, tmp_path / "adapter", "tiny-qwen3")
     assert "/" not in (tmp_path / "adapter/adapter_config.json").read_text().split('"base_model_name_or_path": "')[1].split('"')[0]
-    tuned, base = load_tuned("tiny-qwen3", "nf4", tmp_path / "adapter"), load_model("tiny-qwen3", "nf4")
+    tuned, base = load_tuned("tiny-qwen3", precision, tmp_path / "adapter"), load_model("tiny-qwen3", precision)
     import torch
     ids = torch.tensor([rows[0]["input_ids"]])
     with torch.no_grad(): assert not torch.allclose(tuned(ids).logits, base(ids).logits)

@@ -4,33 +4,53 @@ RUN ?= runs/sample
 PARAMS ?= nbs/params/sample.yaml
 FROM ?= 01
 TO ?= 09
+PAGE ?=
 ENV := set -euo pipefail; . .ci/env
+OFFLINE := export HF_HUB_OFFLINE=1
+# two processes on two cores, so one thread each; a file stays in one process
+TWO := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -q
+QUICK := nbs/00_schema.ipynb nbs/08_stats.ipynb nbs/tests/test_form.py nbs/tests/test_site.py nbs/tests/test_results.py nbs/tests/test_collect.py nbs/tests/test_stats.py
 
-.PHONY: run test test-slow lab bench refresh results readme clean
+.PHONY: help run test test-slow check page coverage site lab bench refresh results readme clean
 
-run:  ## the whole line: RUN=runs/NAME PARAMS=nbs/params/FILE.yaml FROM=02 TO=05 FORCE=1
-	@$(ENV); replytune run --run "$(RUN)" --params "$(PARAMS)" --from "$(FROM)" --to "$(TO)" $(if $(FORCE),--force)
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+run:  ## the whole line: RUN=runs/NAME PARAMS=nbs/params/FILE.yaml FROM=02 TO=05 FORCE=1 LESSONS=1
+	@$(ENV); replytune run --run "$(RUN)" --params "$(PARAMS)" --from "$(FROM)" --to "$(TO)" $(if $(FORCE),--force) $(if $(LESSONS),--lessons)
 
 test:  ## every page, every check; no network
-	@$(ENV); export HF_HUB_OFFLINE=1; python -m pytest nbs -q --cov=replytune --cov-report=term
+	@$(ENV); $(OFFLINE); $(TWO) nbs
 
-test-slow:  ## browser, kill and soak tests as well
-	@$(ENV); export HF_HUB_OFFLINE=1; python -m pytest nbs -q --slow
+test-slow:  ## kill, soak and exhaustive tests as well
+	@$(ENV); $(OFFLINE); python -m pytest nbs -q --slow
+
+check:  ## under a minute: form, exports, imports, and tests that need no model and no browser
+	@$(ENV); $(OFFLINE); $(TWO) $(QUICK)
+
+page:  ## one page with its tests: PAGE=03
+	@$(ENV); $(OFFLINE); python -m pytest nbs -q --page "$(PAGE)"
+
+coverage:  ## what the tests reach of the library
+	@$(ENV); $(OFFLINE); $(TWO) nbs --cov=replytune --cov-report=term
+
+site:  ## what nbdev makes of the pages, as far as it goes without Quarto
+	@$(ENV); python nbs/tests/publish.py
 
 lab:  ## JupyterLab on the notebooks
 	@$(ENV); jupyter lab nbs
 
 bench:  ## measurements against alternatives, in the same run
-	@$(ENV); export HF_HUB_OFFLINE=1; for file in nbs/bench/bench_*.py; do python "$$file"; done
+	@$(ENV); $(OFFLINE); for file in nbs/bench/bench_*.py; do python "$$file"; done
 
-results:  ## make the bundled sample run again (about ten minutes), after code or parameters changed
-	@$(ENV); export HF_HUB_OFFLINE=1; rm -rf runs/results/reviews; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample
+results:  ## make the bundled sample run again (about five minutes), after code or parameters changed
+	@$(ENV); $(OFFLINE); rm -rf runs/results/reviews; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample
 
 refresh:  ## export the library, store fresh outputs in the notebooks, make README.md
-	@$(ENV); export HF_HUB_OFFLINE=1; nbdev_export; python -m pytest nbs/*.ipynb -q --write-outputs; nbdev_clean; $(MAKE) -s readme
+	@$(ENV); $(OFFLINE); nbdev_export; python -m pytest nbs/*.ipynb -q --write-outputs; nbdev_clean; $(MAKE) -s readme
 
-readme:
+readme:  ## make README.md from nbs/index.ipynb
 	@$(ENV); python nbs/tests/readme.py > README.md.new; mv README.md.new README.md
 
 clean:  ## remove the environment and all runs but those under another name than runs/sample and runs/results
-	rm -rf .venv runs/sample runs/results runs/.models replytune.egg-info .pytest_cache
+	rm -rf .venv runs/sample runs/results runs/.models runs/.cache replytune.egg-info .pytest_cache _proc

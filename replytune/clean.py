@@ -1005,28 +1005,23 @@ def clean_stage(params: CleanParams):
 
 # %% ../nbs/03_clean.ipynb #bd594eea
 def likes_chart(pairs: list[Pair]) -> Chart:
-    "Likes of the replies on each side of the split, where they are known; the three should look alike"
-    likes = {
-        side: [pair.reply_likes for pair in pairs if pair.split == side and pair.reply_likes is not None]
-        for side in ("train", "dev", "test")
-    }
-    colours = dict(zip(likes, (COLOURS["null"], COLOURS["rag"], COLOURS["tuned"])))
-    most = max((max(some) for some in likes.values() if some), default=1)
-    edges = [0, *(1.35**step for step in range(math.ceil(math.log(most + 1, 1.35)) + 1))]
+    "For each split, which share of its replies has at most so many likes; the three lines should lie together"
+    import pandas
+    import seaborn
+
+    known = [pair for pair in pairs if pair.reply_likes is not None]
+    table = pandas.DataFrame({"split": [p.split for p in known], "likes": [p.reply_likes for p in known]})
+    likes = {name: table.likes[table.split == name] for name in ("train", "dev", "test")}
+    table["split"] = table.split.map({name: f"{name} ({len(some)})" for name, some in likes.items()})
 
     def plot(axes):
-        for side, some in likes.items():
-            weights, label = [1 / max(len(some), 1)] * len(some), f"{side} ({len(some)})"
-            style = dict(histtype="step", linewidth=1.6, color=colours[side], label=label)
-            axes.hist(some, bins=edges, weights=weights, **style)
+        colours = (COLOURS["null"], COLOURS["rag"], COLOURS["tuned"])
+        order = [f"{name} ({len(some)})" for name, some in likes.items()]
+        seaborn.ecdfplot(table, x="likes", hue="split", hue_order=order, palette=colours, ax=axes)
         axes.set_xscale("symlog", linthresh=1)
-        axes.set_xlim(left=0.7 * min((min(some) for some in likes.values() if some), default=0))
-        axes.set(
-            xlabel="likes of the reply",
-            ylabel="share of the side's replies",
-            title="Likes on the three sides",
-        )
-        axes.legend(frameon=False)
+        axes.set(xlabel="likes of the reply", ylabel="share with at most so many", title="Likes in the three splits")
+        if legend := axes.get_legend():
+            legend.set(title="", frame_on=False)
 
-    medians = {side: sorted(some)[len(some) // 2] if some else "none" for side, some in likes.items()}
-    return draw(plot, "median likes: " + ", ".join(f"{side} {value}" for side, value in medians.items()))
+    medians = ", ".join(f"{name} {some.median():g}" if len(some) else f"{name} none" for name, some in likes.items())
+    return draw(plot, f"median likes: {medians}")

@@ -619,7 +619,7 @@ def posts_inside(value, of_post: bool = False, listed: bool = False) -> list:
         return found
     own = (is_post(value) or _has_text(value) and not of_post) and (listed or not of_post)
     nested = {
-        name: posts_inside(part, of_post or own)
+        name: posts_inside(part, of_post or own, listed and not own)
         for name, part in value.items()
         if isinstance(part, (list, dict)) and not (own and name.lower().startswith(("quote", "retweet")))
     }

@@ -7,7 +7,7 @@ __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BLANK', 'REPE
            'OPEN_SHOWS', 'STYLE', 'KEYS', 'ON_BUTTONS', 'LISTEN', 'PEOPLE', 'ReviewParams', 'Decision', 'seen_hash',
            'Standing', 'of_today', 'standing_of', 'ReviewState', 'last_on', 'ReviewLog', 'decisions_in', 'is_decision',
            'complete_tail', 'mend_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden_places', 'repeat_gap',
-           'chosen_for_repeat', 'due_repeat', 'owes_repeat', 'edited', 'edit_problems', 'Desk', 'listed', 'waits',
+           'chosen_for_repeat', 'edited', 'edit_problems', 'Desk', 'due_repeat', 'owes_repeat', 'listed', 'waits',
            'belongs', 'within_options', 'fits', 'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks',
            'move_on', 'step_back', 'comes_blind', 'show', 'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember',
            'usable_note', 'drafts', 'write_draft', 'resume', 'readable_text', 'post', 'span', 'known', 'card',
@@ -452,20 +452,6 @@ def chosen_for_repeat(reply_ids: list[str], reviewer: str, gap: int) -> list[str
     early = reply_ids[: len(reply_ids) - gap]
     return sorted(early, key=lambda id: sha256(f"{reviewer} {id}"))[: min(REPEATS, len(reply_ids) // 4)]
 
-
-def due_repeat(desk: "Desk", gap: int) -> str | None:
-    "A chosen pair whose second answer is missing and whose first lies `gap` decisions back; the oldest"
-    due = [id for id in desk.chosen if owes_repeat(desk, id, gap)]
-    return min(due, key=desk.state.touched.get, default=None)
-
-
-def owes_repeat(desk: "Desk", reply_id: str, gap: int) -> bool:
-    "Has a chosen pair its first answer, `gap` decisions back, and not its second?"
-    now = desk.now(reply_id)
-    return (
-        now.settled and now.repeat is None and desk.state.answers - desk.state.touched[reply_id][0] >= gap
-    )
-
 # %% ../nbs/04_review.ipynb #39325f04
 ABOUT_TEXT = frozenset("link characters unique_words generic spam personal_data language toxic".split())
 
@@ -526,6 +512,20 @@ class Desk:
     def now(self, reply_id: str) -> Standing:
         "Where the reviewer stands; what was said about other texts than today's does not count"
         return of_today(self.state[reply_id], self.seen[reply_id])
+
+# %% ../nbs/04_review.ipynb #c4f81d27
+def due_repeat(desk: Desk, gap: int) -> str | None:
+    "A chosen pair whose second answer is missing and whose first lies `gap` decisions back; the oldest"
+    due = [id for id in desk.chosen if owes_repeat(desk, id, gap)]
+    return min(due, key=desk.state.touched.get, default=None)
+
+
+def owes_repeat(desk: Desk, reply_id: str, gap: int) -> bool:
+    "Has a chosen pair its first answer, `gap` decisions back, and not its second?"
+    now = desk.now(reply_id)
+    return (
+        now.settled and now.repeat is None and desk.state.answers - desk.state.touched[reply_id][0] >= gap
+    )
 
 # %% ../nbs/04_review.ipynb #7ac3e527
 SHOWS = ("undecided", "flagged", "skipped", "kept", "edited", "rejected", "disputed", "with hints", "all")

@@ -690,6 +690,8 @@ def sample_copy(stage: str) -> Run:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(sample / name, copy / name)
         copy.save_section(earlier, section)
+    if (kept := resolve(SAMPLE_CACHE)).is_dir():
+        shutil.copytree(kept, copy / "cache")  # what was encoded once need not be encoded again
     return copy
 
 

@@ -35,13 +35,12 @@ def chromium():
 class Lab:
     "JupyterLab on loopback, serving `folder`; settings and workspaces are its own"
 
-    def __init__(self, folder: Path, theme: str = "JupyterLab Light"):
+    def __init__(self, folder: Path):
         self.folder, self.port = folder, free_port()
         places = {name: folder / ".jupyter" / name for name in ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_RUNTIME_DIR")}
         chosen = places["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab/apputils-extension"
         chosen.mkdir(parents=True)
         (chosen / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
-        (chosen / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
         options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}", "--IdentityProvider.token=localtest", f"--ServerApp.root_dir={folder}",
                    "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
                    "--LabApp.extension_manager=readonly", "--ServerApp.terminals_enabled=False"]
@@ -56,8 +55,8 @@ class Lab:
                 time.sleep(0.1)
         raise RuntimeError((folder / ".jupyter/lab.log").read_text())
 
-    def open(self, browser, notebook: str, width: int = 1280, height: int = 900, run: bool = True):
-        "A page with the notebook, its kernel at hand and, unless `run` is false, its cells run"
+    def open(self, browser, notebook: str, width: int = 1280, height: int = 900, run: bool = True, theme: str = "JupyterLab Light"):
+        "A page with the notebook in a theme, its kernel at hand and, unless `run` is false, its cells run"
         page = browser.new_page(viewport={"width": width, "height": height})
         page.goto(f"{self.address}/lab/tree/{notebook}?token=localtest&reset", wait_until="domcontentloaded")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
@@ -65,6 +64,8 @@ class Lab:
             await shown.context.ready; await shown.sessionContext.ready; await shown.sessionContext.session.kernel.info; }""")
         page.wait_for_function(READY, timeout=60_000)
         page.evaluate("() => { const app = window.jupyterapp; if (app.shell.leftCollapsed === false) app.commands.execute('application:toggle-left-area'); }")
+        page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+        page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
         if run: page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         return page
 
@@ -76,6 +77,11 @@ class Lab:
     def kill_kernel(self):
         "kill -9, as a machine out of memory does"
         for process in self.kernel_processes(): os.kill(process, signal.SIGKILL)
+
+    def rest(self):
+        "No notebook has a kernel any more"
+        ask = lambda what, method: urllib.request.urlopen(urllib.request.Request(f"{self.address}/api/{what}?token=localtest", method=method), timeout=20).read()
+        for session in json.loads(ask("sessions", "GET")): ask(f"sessions/{session['id']}", "DELETE")
 
     def close(self):
         self.server.terminate()

@@ -8,6 +8,8 @@ from replytune.generate import Generation
 from replytune.report import ReportParams, report_stage
 from replytune.schema import Run, SAMPLE_RUN, read_rows, sample_copy, sha256, to_lines, write_text
 
+PAGES = "09"
+
 PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"></summary></details><svg onload=\"document.title='pwned'\">{{ 7*7 }} \u202eevil\u202c " + "A" * 400
 
 

@@ -12,13 +12,18 @@ from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, audit
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, Run, StageError, read_rows, resolve, sample_copy, sample_rows, sha256, to_lines, write_text
 
+from samples import known_vectors
+
+PAGES = "03"
+pytestmark = pytest.mark.usefixtures("sample_vectors")
+
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
 TRAIN = next(pair for pair in PAIRS if pair.split == "train")
 TEST = next(pair for pair in PAIRS if pair.split == "test" and pair.reply_author != TRAIN.reply_author)
 
 
 @pytest.fixture(scope="module")
-def vectors(): return Vectors()
+def vectors(sample_vectors): return known_vectors()
 
 
 # repairing

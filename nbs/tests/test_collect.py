@@ -14,6 +14,8 @@ from replytune.schema import Run, StageError, resolve, to_lines
 
 from shapes import ID, PARENT, ROOT, SHAPES
 
+PAGES = "01"
+
 SAMPLE = json.loads(resolve("nbs/sample/raw.json").read_text(encoding="utf-8"))
 NAMES = sorted({name for row in [*SAMPLE, *SHAPES.values()] for name in row} | {name.partition(".")[0] for names in DIALECTS.values() for name in names.split()})
 values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
@@ -239,3 +241,115 @@ def test_real_twscrape_response_agrees_with_what_is_known(dumps):
     posts, skipped = import_dump(path)
     root = next(post.id for post in posts if post.parent_id is None)
     assert (len(posts), len(skipped), sum(post.parent_id is not None for post in posts), sum(post.parent_id == root for post in posts)) == (37, 0, 36, 34)
+
+
+# ways to lose a file without a word: items in = posts + skipped, for each of them
+
+TEN = many(10)
+LINES = ",\n".join(map(json.dumps, TEN))
+LOSSES = {  # what is in the file: (how many posts, how many skipped, the reasons)
+    "items two levels down": (json.dumps({"data": {"items": TEN}}), 10, []),
+    "an empty list before the full one": (json.dumps({"results": [], "data": TEN}), 10, []),
+    "an error in place of items": (json.dumps({"data": {}, "errors": [{"message": "Rate limit exceeded"}]}), 0, [Why.placeholder]),
+    "a list under an unknown name": (json.dumps({"replies": TEN}), 10, []),
+    "each under a name of its own": (json.dumps([{"tweet": row} for row in TEN]), 10, []),
+    "a wrapper with an id": (json.dumps({"id": "dataset1", "items": TEN}), 10, []),
+    "an unknown dialect in a wrapper": (json.dumps({"replies": [{"id": row["id"], "body": "hi"} for row in TEN]}), 0, [Why.no_text] * 10),
+    "an unknown dialect beside posts": (json.dumps({"data": TEN, "more": [{"id": "5", "body": "hi"}] * 3}), 10, [Why.no_text] * 3),
+    "no posts at all": (json.dumps({"meta": {"count": 0}}), 0, [Why.no_id]),
+    "cut between two items": (f"[{LINES},\n", 10, [Why.damaged_file]),
+    "cut after an item": (f"[{LINES}", 10, [Why.damaged_file]),
+    "its beginning cut off": (f"{LINES}]", 10, [Why.damaged_file]),
+    "replies inside a tweet": (json.dumps([TEN[0] | {"replies": TEN[1:4]}, *TEN[4:]]), 10, []),
+    "replies further inside": (json.dumps(TEN[0] | {"thread": {"items": [{"post": row} for row in TEN[1:]]}}), 10, []),
+    "a quoted tweet is part of a tweet": (json.dumps([row | {"quoted_tweet": TEN[0], "quoted_tweet_results": {"result": {"note": TEN[1]}}} for row in TEN]), 10, []),
+    "nothing among posts": (json.dumps({"items": [None, 7, {"noResults": True}, *TEN]}), 10, [Why.not_an_object] * 2 + [Why.placeholder]),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_file_loses_items_without_a_word(tmp_path, loss):
+    text, count, reasons = LOSSES[loss]
+    (tmp_path / "dump.json").write_text(text)
+    posts, skipped = import_dump(tmp_path / "dump.json")
+    assert (len(posts), sorted(row.why for row in skipped)) == (count, sorted(reasons))
+    assert {post.id for post in posts} == ({row["id"] for row in TEN} if count else set())
+
+
+def test_an_error_in_place_of_items_is_told(tmp_path):
+    (tmp_path / "dump.json").write_text(LOSSES["an error in place of items"][0])
+    with pytest.raises(StageError, match="placeholder.: 1"): collect_stage(CollectParams(run=str(tmp_path), dumps=[str(tmp_path / "dump.json")]))
+
+
+WRAPPERS = st.recursive(
+    st.just(TEN), lambda inner: st.one_of(st.lists(inner | st.none() | st.integers(), min_size=1, max_size=3).filter(lambda parts: any(isinstance(part, (list, dict)) for part in parts)),
+                                          st.builds(lambda name, part, rest: {**rest, name: part}, st.text(min_size=1, max_size=8), inner, st.dictionaries(st.text(max_size=8), values, max_size=3)),
+                                          st.builds(lambda name, part: {name: part}, st.sampled_from(["data", "items", "results", "tweets", "replies", "id", "text", "errors"]), inner)), max_leaves=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(WRAPPERS)
+def test_a_list_of_tweets_is_found_in_any_wrapper(tmp_path_factory, wrapped):
+    path = tmp_path_factory.mktemp("wrapped") / "dump.json"
+    path.write_text(json.dumps(wrapped))
+    posts, skipped = import_dump(path)
+    assert posts or skipped, "0 posts and 0 skipped"
+    assert {post.id for post in posts} >= {row["id"] for row in TEN}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8"])
+def test_a_table_in_another_encoding_gives_no_question_marks(tmp_path, encoding):
+    rows = [row | {"fullText": "", "author": {"userName": "bo"}, "text": "Grüße aus Köln" if number % 2 else "words"} for number, row in enumerate(TEN)]
+    (tmp_path / "dump.csv").write_bytes(as_csv(rows).decode().encode(encoding))
+    posts, skipped = import_dump(tmp_path / "dump.csv")
+    assert len(posts) + len(skipped) == 10 and not any("\ufffd" in post.text for post in posts)
+    assert [row.why for row in skipped] == [Why.damaged_file] * (5 if encoding == "cp1252" else 0)
+    assert all("UTF-8" in row.detail for row in skipped)
+
+
+@pytest.mark.parametrize("first", ["", "sep=;\r\n", '"sep=;"\n'])
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", ","])
+def test_tables_of_any_delimiter(tmp_path, delimiter, first):
+    (tmp_path / "dump.csv").write_bytes(first.replace(";", delimiter).encode() + as_csv(TEN, delimiter))
+    posts, skipped = import_dump(tmp_path / "dump.csv")
+    assert len(posts) == 10 and not skipped
+
+
+def test_twints_table(tmp_path):
+    "Its text is called `tweet`, and it says a conversation but no parent: its replies cannot be paired"
+    rows = [{"id": str(int(ID) + number), "conversation_id": str(int(ID)), "created_at": "2025-11-21 20:20:00 UTC", "username": "bo", "tweet": "words", "likes_count": "3", "retweets_count": "1", "replies_count": "2"} for number in range(3)]
+    (tmp_path / "dump.csv").write_bytes(as_csv(rows, "\t"))
+    posts, skipped = import_dump(tmp_path / "dump.csv")
+    assert [(post.text, post.likes, post.retweets, post.replies) for post in posts] == [("words", 3, 1, 2)] and [row.why for row in skipped] == [Why.no_parent] * 2
+
+
+ZEROS = "1991965312000010000"
+
+
+@pytest.mark.parametrize("changes, why", [
+    ({"id": ZEROS, "url": None, "createdAt": "Fri Nov 21 20:21:53 +0000 2025"}, None),  # its date says so
+    ({"id": ZEROS, "url": None, "createdAt": "Fri Nov 21 20:20:00 +0000 2025"}, Why.damaged_id),
+    ({"id": ZEROS, "url": None, "createdAt": ""}, Why.damaged_id),
+    ({"id": ZEROS, "url": f"https://x.com/lin/status/{ZEROS}"}, None),
+    ({"url": "https://x.com/lin/status/1991965312000012999"}, Why.damaged_id),  # contradicts its own address
+    ({"url": f"https://x.com/lin/status/{TEN[0]['id']}/photo/1"}, None),
+    ({"url": "https://example.org/status-quo"}, None),
+    ({"id": f"https://x.com/lin/status/{TEN[0]['id']}/photo/1"}, None),
+    ({"inReplyToId": ZEROS, "conversationId": ZEROS}, None),  # a genuine parent: nothing in the file says otherwise
+    ({"inReplyToId": None, "conversationId": TEN[0]["id"]}, Why.no_parent),  # isReply is true
+    ({"inReplyToId": None, "conversationId": ROOT, "isReply": False}, Why.no_parent),
+    ({"inReplyToId": None, "conversationId": TEN[0]["id"], "isReply": False}, None)])
+def test_ids_are_believed_as_far_as_something_confirms_them(changes, why):
+    outcome = normalize(TEN[0] | changes)
+    assert getattr(outcome, "why", None) == why
+    if why is None: assert outcome.id == (ZEROS if changes.get("id") == ZEROS else TEN[0]["id"])
+
+
+@pytest.mark.parametrize("column", ["id", "inReplyToId", "conversationId"])
+def test_a_column_that_a_spreadsheet_rounded_is_not_believed_though_dates_agree(tmp_path, column):
+    rows = [row | {"url": None, "createdAt": "Fri Nov 21 20:21:53 +0000 2025", "inReplyToId": str(int(PARENT) + 30_000 * number), "conversationId": str(int(PARENT) + 30_000 * number)} for number, row in enumerate(many(20))]
+    spoiled = [row | {column: str(int(row[column]) + 12_345 * number)[:15] + "0000"} for number, row in enumerate(rows)]
+    (tmp_path / "dump.json").write_text(json.dumps(spoiled))
+    posts, skipped = import_dump(tmp_path / "dump.json")
+    if column == "conversationId": assert len(posts) == 20 and {post.conversation_id for post in posts} == {None}
+    else: assert not posts and {row.why for row in skipped} == {Why.damaged_id}

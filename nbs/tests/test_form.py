@@ -13,6 +13,8 @@ import pytest
 from readme import readme
 from replytune.schema import STAGES, project_root, stage_params
 
+PAGES = ""
+
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 NUMBERED = [path for path in NOTEBOOKS if path.name[0].isdigit()]
@@ -38,7 +40,7 @@ def test_the_ten_notebooks_and_index():
 def test_top_level_holds_only_what_is_needed():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
     if not any(tracked): pytest.skip("not a git checkout")
-    allowed = {"nbs", "replytune", "settings.ini", "setup.py", "_quarto.yml", "README.md", "Makefile", "LICENSE", ".ci", ".gitignore", ".env.example", "MANIFEST.in"}
+    allowed = {"nbs", "replytune", "settings.ini", "setup.py", "_quarto.yml", "README.md", "Makefile", "LICENSE", ".ci", ".gitignore", ".env.example", "MANIFEST.in", "conftest.py"}
     assert {name.split("/")[0] for name in tracked if name} <= allowed
     assert os.readlink(ROOT / "nbs/_quarto.yml") == "../_quarto.yml"
 

@@ -13,6 +13,11 @@ from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, Run, StageError, check_input, disclaimer, read_rows, resolve, sample_rows, sha256, to_lines, write_text
 from replytune.validate import ValidateParams, validate_stage
 
+from samples import whole_sample
+
+PAGES = "03"
+pytestmark = pytest.mark.usefixtures("sample_vectors")
+
 test_side.__test__ = False
 
 
@@ -20,7 +25,7 @@ test_side.__test__ = False
 def prepared(tmp_path_factory):
     "The stored sample run, its first four stages made again so that raw items and caches are there"
     folder = tmp_path_factory.mktemp("prepared") / "run"
-    shutil.copytree(resolve("nbs/results/sample"), folder)
+    whole_sample(folder)
     collect_stage(CollectParams(run=str(folder), collected_at="2026-06-01T00:00:00Z"))
     validate_stage(ValidateParams(run=str(folder)))
     clean_stage(CleanParams(run=str(folder), test_share=0.3, dev_share=0.15, seed=17))
@@ -86,7 +91,7 @@ QUICK = dict(contrasts=["tuned-base"], resamples=100)
 
 def real(folder) -> Run:
     "The sample run, signed as if its rows were not the bundled ones"
-    shutil.copytree(resolve("nbs/results/sample"), folder)
+    whole_sample(folder)
     run = Run(folder)
     run.save_section("01_collect", run.manifest()["01_collect"] | {"sources": {}})
     return run
@@ -114,7 +119,7 @@ def test_another_test_side_and_the_sample_carry_no_seal(tmp_path):
     ledger, pairs = tmp_path / SEALS, [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
     assert test_side(pairs) == test_side(pairs[::-1]) != test_side([pair for pair in pairs if pair.split != "test"][:1] + pairs[:40])
     assert break_seal(ledger, ["a"], "one", "r") == ["one"] and break_seal(ledger, ["b"], "two", "r") == ["two"]
-    shutil.copytree(resolve("nbs/results/sample"), tmp_path / "runs" / "sample")
+    whole_sample(tmp_path / "runs" / "sample")
     judge_stage(JudgeParams(run=str(tmp_path / "runs" / "sample"), **QUICK))
     assert not (tmp_path / "runs" / SEALS).exists()
 

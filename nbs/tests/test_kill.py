@@ -14,6 +14,8 @@ from replytune.schema import Run, STAGES, project_root, sha256
 
 from test_line import TOY
 
+PAGES = ""
+
 ROOT = project_root()
 
 

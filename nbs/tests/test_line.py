@@ -1,15 +1,20 @@
 """The whole line through papermill on the toy model: done once, skipped when unchanged, refused when tampered with."""
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import papermill
 import pytest
 import yaml
 
-from replytune.report import EXIT_CODES, main, run_line
-from replytune.schema import ParameterError, Run, SECRETS, STAGES, StageError, project_root, read_params, read_rows, sha256, why_run
+from replytune.report import EXIT_CODES, job_of, main, run_line, run_stage
+from replytune.schema import ParameterError, Run, SAMPLE_CACHE, SECRETS, STAGES, StageError, project_root, read_params, read_rows, resolve, sha256, why_run
+
+PAGES = ""
 
 ROOT = project_root()
 TOY = {"common": {"seed": 17}, "01_collect": {"dumps": ["nbs/sample/raw.json"]}, "03_clean": {"test_share": 0.3, "dev_share": 0.15},
@@ -32,8 +37,9 @@ SECRET = "sk-a-secret-that-must-not-be-written-7f3a"
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory, params_file) -> Run:
+def line(tmp_path_factory, params_file, sample_vectors) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "toy"
+    shutil.copytree(resolve(SAMPLE_CACHE), folder / "cache")  # the texts are the sample's, encoded already
     with pytest.MonkeyPatch.context() as patch:
         for name in SECRETS: patch.setenv(name, SECRET)
         assert run_line(str(folder), params_file) == len(STAGES)
@@ -100,7 +106,6 @@ def test_verdict_and_provenance(line, capsys):
 
 @pytest.fixture
 def copied(line, tmp_path) -> Run:
-    import shutil
     shutil.copytree(line.folder, tmp_path / "copy")
     return Run(tmp_path / "copy")
 
@@ -176,3 +181,72 @@ def test_errors_of_a_stage_are_told_as_they_are(tmp_path, capsys):
     assert main(["run", "--run", str(tmp_path / "run"), "--params", str(tmp_path / "lost.yaml")]) == 1
     assert "01_collect: StageError: 01_collect: there is no file nowhere/items.json" in capsys.readouterr().err
     assert (tmp_path / "run/notebooks/01_collect.ipynb").exists()
+
+
+# what makes a finished run stale
+
+def edited_library(folder: Path, *edits: tuple[str, str, str]) -> Path:
+    "A copy of the library in which each (module, old, new) is replaced once"
+    shutil.copytree(ROOT / "replytune", folder / "replytune")
+    for module, old, new in edits:
+        path = folder / f"replytune/{module}.py"
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, (module, old)
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    return folder
+
+
+def run_with(library: Path, run: Run, params_file: str, *more: str) -> str:
+    "What `replytune run` prints with another library in front of ours"
+    command = [sys.executable, "-c", "import sys; from replytune.report import main; sys.exit(main(sys.argv[1:]))", "run", "--run", str(run.folder), "--params", params_file, *more]
+    done = subprocess.run(command, cwd=ROOT / "nbs", env=os.environ | {"PYTHONPATH": str(library)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def part_of(module: str, start: str, end: str) -> str:
+    text = (ROOT / f"replytune/{module}.py").read_text(encoding="utf-8")
+    return text[text.index(start) : text.index(end, text.index(start))]
+
+
+MOVED = part_of("clean", "LOOKALIKES = ", "def load_encoder")  # a table and a function: what makes two texts equal
+REWORDED = {
+    "a comment": [("clean", "QUOTED = 40  #", "QUOTED = 40  # and in other words:"), ("train", "    adapter = LoraConfig(", "    # the update\n    adapter = LoraConfig(")],
+    "a docstring": [("collect", '"A count, or `None`', '"A number of things, or `None`'), ("judge", '"The strength of a reply', '"How good a reply is')],
+    "a line break": [("stats", "    half = float(t.ppf((1 + confidence) / 2, count - 1)) *", "    half = float(\n        t.ppf((1 + confidence) / 2, count - 1)\n    ) *"), ("validate", "return WORD.findall(", "return WORD.findall(  \n        ")],
+    "a move to another module": [("clean", MOVED, "from replytune.validate import LOOKALIKES, copy_key\n\n\n"), ("validate", "def english_probability", MOVED + "def english_probability")],
+}
+
+
+def test_what_means_the_same_leaves_a_finished_run_alone(copied, params_file, tmp_path):
+    library = edited_library(tmp_path / "all", *(edit for edits in REWORDED.values() for edit in edits))
+    assert run_with(library, copied, params_file).count("done before, unchanged: skipped") == len(STAGES)
+
+
+@pytest.mark.parametrize("change", [("clean", "QUOTED = 40", "QUOTED = 41"), ("clean", "later = columns > rows", "later = columns >= rows"), ("validate", "def line_of(words: list[str])", "def line_of(words: list[str], join=0)")], ids=["a number", "an operator", "a default"])
+def test_what_means_something_else_is_seen(copied, params_file, tmp_path, change):
+    library = edited_library(tmp_path / "one", change)
+    stage = "02" if change[0] == "validate" else "03"
+    assert "running (its code changed)" in run_with(library, copied, params_file, "--from", stage, "--to", stage, "--no-notebooks")
+
+
+# jobs
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_job_has_the_parameters_their_check_and_the_work_and_no_lesson(stage):
+    job, name = job_of(stage), stage[3:]
+    assert [cell.cell_type for cell in job.cells] == ["markdown", "code", "code", "code", "code"]
+    assert job.cells[1].source.startswith(f"from replytune.{name} import") and "parameters" in job.cells[2].metadata.tags
+    assert "from_notebook(globals())" in job.cells[3].source and job.cells[4].source.startswith(f"{name}_stage(params)")
+
+
+def test_a_failing_lesson_stops_nobody_who_did_not_ask_for_lessons(copied, tmp_path, monkeypatch):
+    pages = tmp_path / "project/nbs"
+    pages.mkdir(parents=True)
+    page = nbformat.read(ROOT / "nbs/08_stats.ipynb", as_version=4)
+    page.cells.insert(-1, nbformat.v4.new_code_cell('assert False, "a lesson that fails"'))
+    nbformat.write(page, pages / "08_stats.ipynb")
+    monkeypatch.setattr("replytune.report.project_root", lambda: tmp_path / "project")
+    params = read_params(ROOT / "nbs/params/sample.yaml")["08_stats"]
+    run_stage("08_stats", params, copied.folder)
+    with pytest.raises(StageError, match="a lesson that fails"): run_stage("08_stats", params, copied.folder, lessons=True)

@@ -7,6 +7,8 @@ import pytest
 
 from replytune.schema import Run, SAMPLE_RUN, STAGES, code_version, read_params, read_rows, resolve, sha256, stage_module, stored_params
 
+PAGES = ""
+
 RUN = Run(SAMPLE_RUN)
 MANIFEST = RUN.manifest()
 

@@ -16,6 +16,9 @@ from replytune.review import (
 from replytune.clean import EARLIER, forget
 from replytune.schema import Pair, Run, StageError, Unavailable, read_rows, resolve, sample_copy, sample_rows, sha256, to_lines, write_text
 
+PAGES = "04"
+pytestmark = pytest.mark.usefixtures("sample_vectors")
+
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
 GOOD_EDIT = "Measured it twice on the old cluster, then cut the whole cache layer once and never missed it."
 

@@ -1,14 +1,19 @@
 """Reviewing in a real JupyterLab in a real browser: by keyboard and by mouse, with closed tabs, killed kernels and hostile texts."""
 import json
 import os
+import shutil
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from browsing import Lab, chromium, write_notebook
 from replytune.review import KEYS, ReviewLog, labelled
 from replytune.schema import Pair, read_rows, sample_copy, sample_rows, to_lines, write_text
+
+PAGES = "04"
+pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 SHOTS = os.environ.get("REPLYTUNE_SHOTS")  # a folder for screenshots, to be looked at
 EDIT = " It was the cache, and we removed it."
@@ -19,22 +24,36 @@ def browser():
     with chromium() as browser: yield browser
 
 
-@pytest.fixture
-def reviewing(request):
-    "A copy of the sample run with a notebook that opens its panel, served by JupyterLab"
-    folder = sample_copy("04_review").folder
-    write_notebook(folder / "panel.ipynb", f'from replytune.review import review_panel\n\npanel = review_panel({str(folder)!r}, "ada")\npanel.widget')
-    lab = Lab(folder, theme=getattr(request, "param", "JupyterLab Light"))
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab"))
     yield lab
     lab.close()
+
+
+class Reviewing(NamedTuple):
+    "A folder below JupyterLab's with a notebook that opens a panel"
+
+    lab: Lab
+    folder: Path
+    theme: str = "JupyterLab Light"
+
+
+@pytest.fixture
+def reviewing(request, lab):
+    "A copy of the sample run with a notebook that opens its panel"
+    folder = Path(shutil.copytree(sample_copy("04_review").folder, lab.folder / f"run{len(list(lab.folder.iterdir()))}"))
+    write_notebook(folder / "panel.ipynb", f'from replytune.review import review_panel\n\npanel = review_panel({str(folder)!r}, "ada")\npanel.widget')
+    yield Reviewing(lab, folder, getattr(request, "param", "JupyterLab Light"))
+    lab.rest()
 
 
 class Reviewer:
     "Does by key or by mouse what a person would, and waits until the panel has answered"
 
-    def __init__(self, lab: Lab, browser, by: str = "keyboard", width: int = 1280):
-        self.lab, self.by, self.errors = lab, by, []
-        self.page = lab.open(browser, "panel.ipynb", width)
+    def __init__(self, reviewing: Reviewing, browser, by: str = "keyboard", width: int = 1280):
+        self.by, self.errors = by, []
+        self.page = reviewing.lab.open(browser, f"{reviewing.folder.name}/panel.ipynb", width, theme=reviewing.theme)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.wait_for_selector(".rt-card", timeout=90_000)
         self.page.locator(".rt-card .rt-text").last.click()
@@ -121,7 +140,7 @@ def test_an_evening_with_accidents(browser, reviewing, by):
     log = ReviewLog(folder / "reviews/ada.jsonl", "ada")
     lines = log.state.lines
     ada.page.close()
-    reviewing.kill_kernel()
+    reviewing.lab.kill_kernel()
 
     again = Reviewer(reviewing, browser, by)
     assert again.page.locator(".replytune-review textarea").input_value() == pairs[2].reply + " half a sent"
@@ -130,7 +149,7 @@ def test_an_evening_with_accidents(browser, reviewing, by):
     again.do("cancel", new_card=False)
     again.page.wait_for_function("document.querySelector('.replytune-review textarea').offsetParent === null")
     again.do("skip")
-    reviewing.kill_kernel()
+    reviewing.lab.kill_kernel()
     again.page.close()
     last = Reviewer(reviewing, browser, by)
     assert last.text() == pairs[3].reply and "2 of" in last.status()
@@ -219,23 +238,24 @@ HOSTILE = {
 }
 
 
-def test_hostile_pairs_are_text_and_break_nothing(browser, tmp_path):
+def test_hostile_pairs_are_text_and_break_nothing(browser, lab):
+    folder = lab.folder / "hostile"
+    folder.mkdir()
     good = Pair.model_validate(sample_rows("clean.jsonl")[0])
     names = {"tweet_author": HOSTILE["script"], "reply_author": HOSTILE["onerror"]}
     pairs = [good.model_copy(update={"reply_id": str(100 + number), "tweet_id": str(500 + number // 2), "reply": text, "tweet": text, "cluster": f"{number // 2}{HOSTILE['attribute']}"} | names)
              for number, text in enumerate(HOSTILE.values())]
-    write_text(tmp_path / "pairs.jsonl", to_lines(pairs))
-    write_notebook(tmp_path / "panel.ipynb", "\n".join([
+    write_text(folder / "pairs.jsonl", to_lines(pairs))
+    write_notebook(folder / "panel.ipynb", "\n".join([
         "from replytune.review import Around, Desk, Panel, ReviewLog", "from replytune.schema import read_records", "",
-        f"pairs = read_records({str(tmp_path / 'pairs.jsonl')!r})",
+        f"pairs = read_records({str(folder / 'pairs.jsonl')!r})",
         "around = Around(topics={pair.tweet_id: '1: ' + pair.tweet[:60] for pair in pairs}, near={pair.reply_id: [(0.9, pair.reply, None)] for pair in pairs})",
-        f"panel = Panel(Desk(pairs, ReviewLog({str(tmp_path / 'reviews/ada.jsonl')!r}, 'ada'), around))", "panel.widget"]))
-    lab = Lab(tmp_path)
+        f"panel = Panel(Desk(pairs, ReviewLog({str(folder / 'reviews/ada.jsonl')!r}, 'ada'), around))", "panel.widget"]))
     try:
-        ada = Reviewer(lab, browser)
+        ada = Reviewer(Reviewing(lab, folder), browser)
         title = ada.page.title()
         seen = set()
-        while current := note(tmp_path)["reply_id"]:
+        while current := note(folder)["reply_id"]:
             name, text = list(HOSTILE.items())[int(current) - 100]
             seen.add(name)
             shown = ada.text()
@@ -259,8 +279,8 @@ def test_hostile_pairs_are_text_and_break_nothing(browser, tmp_path):
             ada.page.wait_for_function("document.activeElement.classList.contains('replytune-review')")
             ada.do("keep")
         assert ada.page.locator(".rt-card").inner_text().startswith("All decided") and seen == set(HOSTILE)
-        assert ada.page.title() == title and not ada.errors and len(ReviewLog(tmp_path / "reviews/ada.jsonl", "ada").read()) == len(HOSTILE) + 3
+        assert ada.page.title() == title and not ada.errors and len(ReviewLog(folder / "reviews/ada.jsonl", "ada").read()) == len(HOSTILE) + 3
         assert ada.page.evaluate("getComputedStyle(document.body).display") != "none"
         ada.page.close()
     finally:
-        lab.close()
+        lab.rest()

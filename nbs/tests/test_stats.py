@@ -6,6 +6,8 @@ from scipy import stats as scipy_stats
 
 from replytune.stats import StatsParams, analyse, decide, interval, operating_characteristics, sign_flip_p, tweet_scores, tweets_needed
 
+PAGES = "08"
+
 scores_lists = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=60)
 
 

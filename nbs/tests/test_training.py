@@ -8,6 +8,8 @@ from replytune.generate import Precision, build_prompt, choose_precision, find_n
 from replytune.schema import Pair, StageError, sample_rows
 from replytune.train import PROJECTIONS, TrainParams, build_trainer, encode, encode_pairs, load_tuned, plan, save_adapter
 
+PAGES = "05 06"
+
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 
 

@@ -11,6 +11,8 @@ from replytune import collect
 from replytune.collect import CollectParams, Purchase, buy, collect_stage, plan_code, without_telemetry
 from replytune.schema import Run, StageError
 
+PAGES = "01"
+
 ACCOUNTS = "lin auth_token=0123456789abcdef; ct0=fedcba9876543210 | bo auth_token=00112233445566; ct0=66554433221100"
 
 

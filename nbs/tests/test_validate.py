@@ -12,6 +12,8 @@ from replytune.validate import (Measures, Reject, ScoreCache, ValidateParams, da
 
 from tiny_detoxify import make_detoxify
 
+PAGES = "02"
+
 BOUNDS = ValidateParams()
 PAIRS = [Pair.model_validate(row) for row in sample_rows("pairs.jsonl")]
 PLANTED = {"low_likes": "reply_likes", "many_likes": "reply_likes", "few_followers": "followers", "many_followers": "followers", "too_early": "delay", "too_late": "delay", "media": "media", "link": "link",

@@ -25,6 +25,7 @@ def pytest_addoption(parser):
     parser.addoption("--nb-flags", default="", help="flags whose cells are to run, e.g. 'slow gpu'")
     parser.addoption("--write-outputs", action="store_true", help="store the outputs of this run in the notebooks")
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--page", default="", help="one page and its tests, by its number: 03, 03b")
 
 
 def pytest_configure(config):
@@ -35,14 +36,25 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: browser, kill and soak tests; run with --slow (make test-slow)")
 
 
+def belongs(item, page: str) -> bool:
+    "Is an item on a page, or in a test file that names the page in its `PAGES`?"
+    if item.path.suffix == ".ipynb": return item.path.name.startswith(f"{page}_")
+    return page in item.module.PAGES.split()
+
+
 def pytest_collection_modifyitems(config, items):
+    if page := config.getoption("--page"):
+        others = [item for item in items if not belongs(item, page)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+        if not items: raise pytest.UsageError(f"there is no page {page!r}")
     if config.getoption("--slow"): return
     for item in items:
         if item.get_closest_marker("slow"): item.add_marker(pytest.mark.skip(reason="slow; make test-slow runs it"))
 
 
 def pytest_collect_file(file_path, parent):
-    if file_path.suffix == ".ipynb" and file_path.name[0] not in "._" and file_path.parent == Path(__file__).parent:
+    if file_path.suffix == ".ipynb" and file_path.name[0] not in "._" and file_path.parent == Path(__file__).parent / "nbs":
         return NotebookFile.from_parent(parent, path=file_path)
 
 
@@ -74,6 +86,15 @@ def as_stored(outputs: list[dict]) -> list[dict]:
         for kind, value in output.get("data", {}).items():
             if isinstance(value, str): output["data"][kind] = value.splitlines(True)
     return outputs
+
+
+@pytest.fixture(scope="session")
+def sample_vectors():
+    "The sample's texts encoded once, where every throw-away copy of the sample run takes its vectors from"
+    from replytune.clean import Vectors
+    from replytune.schema import SAMPLE_CACHE, resolve, sample_rows
+    rows = [*sample_rows("valid.jsonl"), *sample_rows("clean.jsonl")]
+    return Vectors(folder=resolve(SAMPLE_CACHE)).of(sorted({row[name] for row in rows for name in ("tweet", "reply")}))
 
 
 class NotebookFile(pytest.File):

@@ -1,0 +1,20 @@
+"""Copies of the stored sample run, with the vectors of its texts."""
+import shutil
+from pathlib import Path
+
+from replytune.clean import Vectors
+from replytune.schema import SAMPLE_CACHE, SAMPLE_RUN, resolve
+
+
+def whole_sample(folder: Path) -> Path:
+    "The whole sample run and its vectors in a new folder"
+    shutil.copytree(resolve(SAMPLE_RUN), folder)
+    if resolve(SAMPLE_CACHE).is_dir(): shutil.copytree(resolve(SAMPLE_CACHE), folder / "cache")
+    return folder
+
+
+def known_vectors() -> Vectors:
+    "A store in memory that knows the sample's texts; what a test adds is not kept"
+    vectors = Vectors()
+    vectors.known |= Vectors(folder=resolve(SAMPLE_CACHE)).known
+    return vectors

@@ -1019,6 +1019,7 @@ def likes_chart(pairs: list[Pair]) -> Chart:
         order = [f"{name} ({len(some)})" for name, some in likes.items()]
         seaborn.ecdfplot(table, x="likes", hue="split", hue_order=order, palette=colours, ax=axes)
         axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(left=0.7 * min(table.likes, default=0))
         axes.set(xlabel="likes of the reply", ylabel="share with at most so many", title="Likes in the three splits")
         if legend := axes.get_legend():
             legend.set(title="", frame_on=False)

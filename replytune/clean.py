@@ -165,7 +165,11 @@ class Vectors:
         "Take over what is on the disk; the lock is held"
         import numpy
 
-        rows, file = read_rows(self.keys) if whole_lines(self.keys) else [], self.keys.with_suffix(".f32")
+        file = self.keys.with_suffix(".f32")
+        try:
+            rows = read_rows(self.keys) if whole_lines(self.keys) else []
+        except StageError:  # a damaged line: not known which vector is whose
+            rows = []
         width = rows[0]["dimensions"] if rows else 0
         size = file.stat().st_size if file.exists() else 0
         if (
@@ -559,24 +563,29 @@ def forget_in_dump(file: Path, gone, only_count: bool = False) -> int:
 def forget_in_caches(folder: Path, texts: frozenset, only_count: bool = False) -> int:
     """Remove the vectors and scores of texts, given by hash; returns how many. A kill in between costs the
     cache, which can be made again"""
-    import numpy
-
     count = 0
     for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
-        rows = read_rows(file) if whole_lines(file) else []
-        stays = [row["text"] not in texts for row in rows]
-        count += stays.count(False)
-        if all(stays) or only_count:
-            continue
-        if (matrix := file.with_suffix(".f32")).exists():
-            shape = (len(rows), rows[0]["dimensions"])
-            vectors = numpy.fromfile(matrix, dtype="float32")[: shape[0] * shape[1]]
-            file.unlink()
-            if vectors.size < shape[0] * shape[1]:
-                continue
-            vectors.reshape(shape)[numpy.array(stays)].tofile(matrix)
-        write_text(file, to_lines([row for row, stay in zip(rows, stays) if stay]))
+        with locked(file):
+            count += _forget_in_store(file, texts, only_count)
     return count
+
+
+def _forget_in_store(file: Path, texts: frozenset, only_count: bool) -> int:
+    import numpy
+
+    rows = read_rows(file) if whole_lines(file) else []
+    stays = [row["text"] not in texts for row in rows]
+    if all(stays) or only_count:
+        return stays.count(False)
+    if (matrix := file.with_suffix(".f32")).exists():
+        shape = (len(rows), rows[0]["dimensions"])
+        vectors = numpy.fromfile(matrix, dtype="float32")[: shape[0] * shape[1]]
+        file.unlink()
+        if vectors.size < shape[0] * shape[1]:
+            return stays.count(False)
+        vectors.reshape(shape)[numpy.array(stays)].tofile(matrix)
+    write_text(file, to_lines([row for row, stay in zip(rows, stays) if stay]))
+    return stays.count(False)
 
 # %% ../nbs/03_clean.ipynb #9936e70b
 FORGETTING = ".forgetting.json"

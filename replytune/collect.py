@@ -8,7 +8,7 @@ __all__ = ['NAMES', 'FIRST_DATED_ID', 'FIRST_POST', 'PLACEHOLDERS', 'TOPICS', 'S
            'PROBE_TWEETS', 'SOURCES', 'CollectParams', 'Post', 'Why', 'Skipped', 'paths', 'values', 'first', 'count_of',
            'flag_of', 'date_from_id', 'date_of', 'whole', 'readable', 'id_of', 'doubt', 'rounded_fields', 'media_count',
            'link_count', 'is_advert', 'normalize', 'unpack', 'read_text', 'decode_at', 'next_item', 'iterate_json',
-           'unflatten', 'delimiter_of', 'iterate_csv', 'without_telemetry', 'is_post', 'posts_inside', 'unwrap',
+           'unflatten', 'table_in', 'iterate_csv', 'without_telemetry', 'is_post', 'posts_inside', 'unwrap',
            'raw_posts', 'read_items', 'import_dump', 'normalize_all', 'told', 'distinct', 'same_person', 'pair_up',
            'why_not_a_pair', 'make_pair', 'outcome_chart', 'months', 'search_term', 'reply_term', 'Actor', 'actor_of',
            'price_of_pairs', 'price_chart', 'Step', 'plan_code', 'searches', 'make_plan', 'rehearsal_address',
@@ -44,6 +44,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Literal, Protocol
 
@@ -306,32 +307,39 @@ def _damaged(id: str, what: str) -> Skipped:
     return Skipped(why=Why.damaged_id, id=id[:40], detail=f"id {id[:40]!r} {what}: {advice}")
 
 
+_OWN_ADDRESS = re.compile(r"\b(?:x|twitter)\.com/(?:[^?#\s]*/)?status(?:es)?/([0-9]+)(?![\w-])", re.I)
+
+
 def doubt(id: str, item: dict, rounded: bool) -> Skipped | None:
     """Why an item's own id is not believed: its address names another, or it ends in zeros that neither the
     address nor, unless the file's ids are `rounded`, the date confirms"""
     addresses = (item.get(name) for name in ("url", "twitterUrl"))
-    named = {found[1] for text in addresses if isinstance(text, str) and (found := _STATUS.search(text))}
+    named = {found[1] for text in addresses if isinstance(text, str) and (found := _OWN_ADDRESS.search(text))}
     if named:
         return None if id in named else _damaged(id, f"is not the {min(named)} of its own address")
-    if not _ends_in_zeros(id):
+    if rounded and id.endswith("00"):
+        return _damaged(id, "ends in zeros")
+    if not _cut_to_15_digits(id):
         return None
     told, inside = date_of(first(item, "created_at")), date_from_id(id)
-    agree = told and inside and abs((told - inside).total_seconds()) < 2
-    return None if agree and not rounded else _damaged(id, "ends in zeros")
+    agree = told and inside and abs((told - inside).total_seconds()) < 60
+    return None if agree else _damaged(id, "ends in zeros")
 
 
-def _ends_in_zeros(id) -> bool:
-    return isinstance(id, str) and len(id) >= 16 and id.endswith("0000")
+def _cut_to_15_digits(id) -> bool:
+    return isinstance(id, str) and len(id) >= 18 and id.endswith("0" * (len(id) - 15))
 
 
 def rounded_fields(items: list) -> set[str]:
-    """The fields whose ids a spreadsheet has rounded in this file: one real id in 10,000 ends in four
-    zeros, so two different ones, and more than one in twenty, are no chance"""
+    """The fields whose ids this file has rounded, on the evidence of all its different ids: a spreadsheet
+    keeps fifteen digits, so that one in twenty that looks cut is too many; JavaScript keeps nearly seventeen,
+    and half of them that end in two zeros are too many. One alone is no evidence"""
     found = set()
     for field in ("id", "parent_id", "conversation_id"):
-        ids = {id_of(first(item, field)) for item in items if isinstance(item, dict)} - {None}
-        zeros = sum(map(_ends_in_zeros, ids))
-        if zeros > max(1, len(ids) / 20):
+        ids = {id_of(first(item, field)) for item in items if isinstance(item, dict)}
+        ids = {id for id in ids if isinstance(id, str) and len(id) >= 17}
+        cut, even = sum(map(_cut_to_15_digits, ids)), sum(id.endswith("00") for id in ids)
+        if cut > max(1, len(ids) / 20) or even > max(1, len(ids) / 2):
             found.add(field)
     return found
 
@@ -385,7 +393,7 @@ def normalize(item, rounded: set[str] = frozenset()) -> Post | Skipped:
     if isinstance(refused := id if isinstance(id, Skipped) else doubt(id, item, "id" in rounded), Skipped):
         return refused
     parent = id_of(first(item, "parent_id"))
-    if "parent_id" in rounded and _ends_in_zeros(parent):
+    if "parent_id" in rounded and isinstance(parent, str) and parent.endswith("00"):
         parent = _damaged(parent, "ends in zeros")
     if isinstance(parent, Skipped):
         return Skipped(why=Why.damaged_id, id=id, detail=f"the parent's {parent.detail}")
@@ -405,7 +413,7 @@ def normalize(item, rounded: set[str] = frozenset()) -> Post | Skipped:
 def _post(item: dict, id: str, text: str, author: str, parent: str | None, rounded: set[str]) -> Post:
     text = readable(text, is_reply=parent is not None)
     conversation, author_id = id_of(first(item, "conversation_id")), first(item, "author_id")
-    if "conversation_id" in rounded and _ends_in_zeros(conversation):
+    if "conversation_id" in rounded and isinstance(conversation, str) and conversation.endswith("00"):
         conversation = None
     language = first(item, "language")
     return Post(
@@ -503,10 +511,12 @@ def next_item(text: str, position: int, shape: set[str]) -> int | None:
 def iterate_json(text: str) -> Iterator:
     """Each item of a JSON array, of JSON Lines, or of several of either, with a `Skipped` where the text
     is damaged or an array has lost its end or its beginning"""
-    position, shape, open_arrays, damaged = 0, set(), 0, False
+    position, shape, arrays, lowest, damaged = 0, set(), 0, 0, False
     while True:
         between = _BETWEEN.match(text, position)
-        open_arrays += between[0].count("[") - between[0].count("]")
+        for bracket in between[0] if "]" in between[0] or "[" in between[0] else "":
+            arrays += (bracket == "[") - (bracket == "]")
+            lowest = min(lowest, arrays)
         position = between.end()
         if position == len(text):
             break
@@ -526,22 +536,28 @@ def iterate_json(text: str) -> Iterator:
         else:
             shape = shape or (set(item) if isinstance(item, dict) else set())
             yield item
-    if open_arrays and not damaged:
-        lost = "is not closed: its end is missing" if open_arrays > 0 else "was not opened: its beginning is missing"
-        yield Skipped(why=Why.damaged_file, detail=f"the array {lost}")
+    if damaged:  # brackets may lie in what was not read
+        arrays, lowest = int(text.lstrip()[:1] == "[" and text.rstrip()[-1:] != "]"), 0
+    if lowest < 0:
+        yield Skipped(why=Why.damaged_file, detail="an array was not opened: its beginning is missing")
+    if arrays > lowest:
+        yield Skipped(why=Why.damaged_file, detail="an array is not closed: its end is missing")
 
 # %% ../nbs/01_collect.ipynb #ee41d520
-def unflatten(row: dict[str, str]) -> dict:
+def unflatten(names: list[str], cells: list[str]) -> dict:
     """`{'author/userName': 'bo', 'media/0': 'x'}` as `{'author': {'userName': 'bo'}, 'media': ['x']}`;
-    empty cells are absent"""
+    empty cells are absent, and of two values for one place the first, or the one that holds more, stays"""
     nested: dict = {}
-    for name, value in row.items():
+    for name, value in zip(names, cells):
+        if value in ("", None):
+            continue
         *folders, last = name.split("/")
         place = nested
         for part in folders:
-            place = place.setdefault(part, {}) if isinstance(place, dict) else None
-        if value not in ("", None) and isinstance(place, dict):
-            place[last] = value
+            if not isinstance(place.get(part), dict):
+                place[part] = {}
+            place = place[part]
+        place.setdefault(last, value)
     return _without_empty(nested)
 
 
@@ -552,36 +568,57 @@ def _without_empty(value):
     return list(kept.values()) if kept and all(name.isdecimal() for name in kept) else kept
 
 
-_SEPARATOR = re.compile(r"\s*\"?sep=(.)\"?\r?\n", re.I)  # a spreadsheet's own first line
+_SEPARATOR = re.compile(r"\"?sep=(.)\"?\r?\n", re.I)  # a spreadsheet's own first line
 _DELIMITERS = ",;\t|"
 
 
-def delimiter_of(text: str) -> str | None:
-    "What parts the columns of a table with a column of ids; `None` for any other text"
-    said = _SEPARATOR.match(text)
-    header = text[said.end() if said else 0 :].lstrip().partition("\n")[0]
+def table_in(text: str) -> tuple[str, str] | None:
+    "A table with a column of ids, from its header on, and what parts its columns; `None` for any other text"
+    text = text.lstrip()
+    if said := _SEPARATOR.match(text):
+        text = text[said.end() :].lstrip()
+    header = text.partition("\n")[0]
     delimiter = said[1] if said else max(_DELIMITERS, key=header.count)
     names = {name.strip(' "\r') for name in header.split(delimiter)}
-    return delimiter if names & set(NAMES["id"].split()) else None
+    return (text, delimiter) if names & set(NAMES["id"].split()) else None
 
 
 def iterate_csv(text: str, delimiter: str = ",") -> Iterator:
-    "Each row of a table with a header, as the item it was; a damaged row is a `Skipped`"
-    said = _SEPARATOR.match(text)
+    """Each row of a table with a header, as the item it was; a damaged row is a `Skipped`. Where a quote that
+    is not closed has swallowed lines, reading goes on at the second of them"""
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text[said.end() if said else 0 :], newline=""), delimiter=delimiter)
-    damaged = lambda what: Skipped(why=Why.damaged_file, detail=f"line {reader.line_num}: {what}")
-    try:
-        names = next(reader)
-        for cells in reader:
-            if len(cells) != len(names):
-                yield damaged(f"{len(cells)} cells under {len(names)} names")
-            elif _NOT_UTF8.search("".join(cells)):
-                yield damaged("bytes that are not UTF-8; export the table again as UTF-8")
-            else:
-                yield unflatten(dict(zip(names, cells)))
-    except csv.Error as error:
-        yield damaged(f"{error}; the rest is not read")
+    lines = io.StringIO(text, newline="").readlines()
+    header = csv.reader(lines, delimiter=delimiter)
+    names, start = [name.strip() for name in next(header)], header.line_num
+    while start < len(lines):
+        reader, base, again = csv.reader(islice(lines, start, None), delimiter=delimiter), start, False
+        while not again:
+            try:
+                cells = next(reader, None)
+                end = base + reader.line_num
+                trouble = _row_trouble(cells, names, lines[start:end] if end == len(lines) else [], delimiter)
+            except csv.Error as error:
+                end, trouble = base + reader.line_num, str(error)
+            if cells is None and not trouble:
+                return
+            if trouble:
+                yield Skipped(why=Why.damaged_file, detail=f"line {start + 1}: {trouble}")
+                again = end - start > 1
+            elif cells:  # an empty line is no row
+                yield unflatten(names, cells)
+            start = start + 1 if again else end
+
+
+def _row_trouble(cells: list[str] | None, names: list[str], last: list[str], delimiter: str) -> str:
+    """What is wrong with a row of a table; empty: nothing. `last`: its lines, if they are the table's last"""
+    if cells and len(cells) != len(names):
+        return f"{len(cells)} cells under {len(names)} names"
+    if cells and _NOT_UTF8.search("".join(cells)):
+        return "bytes that are not UTF-8; export the table again as UTF-8"
+    if last:
+        for _ in csv.reader(last, delimiter=delimiter, strict=True):  # raises at an end inside a quotation
+            pass
+    return ""
 
 # %% ../nbs/01_collect.ipynb #35dfc3d2
 def without_telemetry():
@@ -592,12 +629,18 @@ def without_telemetry():
     return twscrape
 
 
-_IDS = {path[0] for path in paths("id")}
+_IDS, _AUTHORS = ({path[0] for path in paths(field)} for field in ("id", "author"))
 _TEXTS = {path[0]: str if len(path) == 1 else dict for path in paths("text")}
+_ATTACHED = set("author user entities extendedEntities extended_entities media card poll place".split())
+_ANSWERS = set("replies comments responses thread children".split())
 
 
 def _has_text(value: dict) -> bool:
     return any(isinstance(value.get(name), kind) for name, kind in _TEXTS.items())
+
+
+def _quotes(name: str) -> bool:
+    return name.lower().startswith(("quote", "retweet"))
 
 
 def is_post(value) -> bool:
@@ -605,42 +648,72 @@ def is_post(value) -> bool:
     return isinstance(value, dict) and not _IDS.isdisjoint(value) and _has_text(value)
 
 
-def posts_inside(value, of_post: bool = False, listed: bool = False) -> list:
-    """Everything in a JSON value that must be accounted for, in order: each post, each object of a list that
-    has an id or a text, and all that stands in a list beside posts. Part of a post (`of_post`) are only the
-    posts of its lists (`listed`), its replies: they are taken out of it; a post that it quotes stays"""
+def _is_item(value: dict, of_post: bool) -> bool:
+    "Is an object an item by itself, whatever it holds? Within a post only one that somebody wrote"
+    if _IDS.isdisjoint(value):
+        return not of_post and any(isinstance(value.get(name), str) for name in PLACEHOLDERS)
+    written = not _AUTHORS.isdisjoint(value)
+    return written and is_post(value) if of_post else written or _has_text(value) or any(map(_quotes, value))
+
+
+def posts_inside(value, of_post: bool = False, listed: bool = False, answers: bool = False) -> tuple:
+    """What is left of an object or a list, and all in it that must be accounted for, in order: each post, each
+    object of a list that has an id, a text or an error, and what stands in a list beside posts. Of a post
+    (`of_post`) only posts in lists (`listed`) are taken out, which are its replies; what it quotes and what is
+    attached to it stays. `answers`: the list is called replies, so that everything in it counts"""
     if isinstance(value, list):
-        beside, found = any(map(is_post, value)), []
-        for part in value:
-            some = posts_inside(part, of_post, True) if isinstance(part, (dict, list)) else []
-            named = not of_post and isinstance(part, dict) and not _IDS.isdisjoint(part)
-            whole = beside and not some or named and not any(map(is_post, some))
-            found += [part] if whole else some
-        return found
-    own = (is_post(value) or _has_text(value) and not of_post) and (listed or not of_post)
-    nested = {
-        name: posts_inside(part, of_post or own, listed and not own)
-        for name, part in value.items()
-        if isinstance(part, (list, dict)) and not (own and name.lower().startswith(("quote", "retweet")))
-    }
-    rest = {name: part for name, part in value.items() if not nested.get(name)}
-    return [rest] * own + [found for part in nested.values() for found in part]
+        return _posts_in_list(value, of_post, answers)
+    if _is_raw_response(value) and (read := raw_posts(value)):
+        return {}, read
+    own = (listed or not of_post) and _is_item(value, of_post)
+    left, found = {}, []
+    for name, part in value.items():
+        fixed = (own or of_post) and (name in _ATTACHED or _quotes(name) and isinstance(part, dict))
+        if isinstance(part, (dict, list)) and not fixed:
+            rows = list(part.values()) if _is_map_of_posts(part) else part
+            rest, some = posts_inside(rows, of_post or own, listed and not own, name in _ANSWERS)
+            found += some
+            if some and not rest:
+                continue
+            part = rest if some else part
+        left[name] = part
+    # an id above posts: a tweet that is gone, of which the replies are left
+    gone = found and not own and (listed or not of_post) and isinstance(id_of(first(value, "id")), str)
+    return left, [left] * bool(own or gone) + found
+
+
+def _posts_in_list(value: list, of_post: bool, answers: bool) -> tuple[list, list]:
+    parts = [
+        posts_inside(part, of_post, True) if isinstance(part, (dict, list)) else (part, []) for part in value
+    ]
+    beside, left, found = any(some for _, some in parts), [], []
+    for part, (_, some) in zip(value, parts):
+        known = isinstance(part, dict) and (
+            not _IDS.isdisjoint(part) or _has_text(part) or any(map(part.get, PLACEHOLDERS))
+        )
+        if some or beside or known and (answers or not of_post):
+            found += some or [part]
+        else:
+            left.append(part)
+    return left, found
+
+
+def _is_map_of_posts(part) -> bool:
+    "An object of posts under numbers or ids, which stands for a list"
+    return isinstance(part, dict) and bool(part) and all(map(str.isdecimal, part)) and all(map(is_post, part.values()))
 
 
 def unwrap(item) -> list:
     "The items inside a response, never none; an ordinary item stays what it is"
     if not isinstance(item, dict):
         return [item]
-    if _is_raw_response(item):
-        return raw_posts(item)
     try:
-        found = posts_inside(item)
+        _, found = posts_inside(item)
     except RecursionError:
         return [Skipped(why=Why.damaged_file, detail="nested too deeply")]
-    itself = not _IDS.isdisjoint(item) or any(map(item.get, PLACEHOLDERS))
-    if found and not (itself and not any(map(is_post, found))):
+    if found:
         return found
-    if itself:
+    if not _IDS.isdisjoint(item) or _has_text(item) or any(map(item.get, PLACEHOLDERS)):
         return [item]
     told = [row for part in item.values() if isinstance(part, list) for row in part if isinstance(row, dict)]
     return told or [item]  # a response without posts says why in its list of errors
@@ -667,15 +740,15 @@ def raw_posts(item: dict) -> list:
         return [Skipped(why=Why.other_format, detail=whole(what)[:200])]
     lost = sorted(set(map(str, given)) - {str(row.get("id_str")) for row in read})
     detail = "a post of a raw X response that twscrape cannot read"
-    return read + [Skipped(why=Why.other_format, id=id[:40], detail=detail) for id in lost] or [item]
+    return read + [Skipped(why=Why.other_format, id=id[:40], detail=detail) for id in lost]
 
 
 def read_items(path) -> Iterator:
     "Every item of a collector's file; where it is damaged, a `Skipped` in its place"
     text, trouble = read_text(path)
     start, last = text.lstrip()[:1], None
-    delimiter = None if start in ("{", "[", "") else delimiter_of(text)
-    for value in iterate_csv(text, delimiter) if delimiter else iterate_json(text):
+    table = None if start in ("{", "[", "") else table_in(text)
+    for value in iterate_csv(*table) if table else iterate_json(text):
         for last in [value] if isinstance(value, Skipped) else unwrap(value):
             yield last
     if trouble and not (isinstance(last, Skipped) and last.why == Why.damaged_file):

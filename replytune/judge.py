@@ -155,7 +155,7 @@ class Ranker:
 
     def prepare(self, asked: list[tuple[str, str]]):
         "Rate many (tweet, reply) at once: one batch for the encoder in place of a call for each"
-        new = [pair for pair in dict.fromkeys(asked) if all(pair) and pair not in self._strengths]
+        new = [pair for pair in dict.fromkeys(asked) if pair not in self._strengths]
         if new:
             tweets, replies = map(list, zip(*new))
             strengths = features(tweets, replies, self.vectors) @ self.weights
@@ -259,6 +259,7 @@ def ask(
             (tweets[row["tweet_id"]], reply_of(row[place], row["tweet_id"]))
             for row in left
             for place in ("first", "second")
+            if reply_of(row[place], row["tweet_id"])
         ]
     )
     with open(log, "a" if done else "w", encoding="utf-8") as file:

@@ -9,9 +9,9 @@ __all__ = ['Id', 'STAGES', 'BOUGHT_BOUNDS', 'SECRETS', 'ARMS', 'FILES', 'SAMPLE_
            'StageParams', 'stage_module', 'stage_function', 'stage_params', 'read_yaml', 'read_params',
            'contradictions', 'sha256', 'Definition', 'meaning', 'looked_up_and_set', 'definitions', 'code_version',
            'package_versions', 'load_secrets', 'Run', 'Arm', 'replies_file', 'check_contrast', 'check_input', 'Stage',
-           'file_hashes', 'stored_params', 'open_stage', 'sample_copy', 'sample_rows', 'is_sample', 'review_caveat',
-           'disclaimer', 'why_run', 'Unavailable', 'unavailable', 'number_or_reason', 'Chart', 'draw', 'progress',
-           'shown', 'quiet_libraries']
+           'file_hashes', 'stored_params', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'is_sample',
+           'review_caveat', 'disclaimer', 'why_run', 'Unavailable', 'unavailable', 'number_or_reason', 'Chart', 'draw',
+           'progress', 'shown', 'quiet_libraries']
 
 # %% ../nbs/00_schema.ipynb #33c68138
 import ast
@@ -354,9 +354,12 @@ def sha256(data) -> str:
 class Definition(NamedTuple):
     "What one top-level name of a module stands for"
 
-    meaning: str  # of the code; empty for what is imported from another module of ours
-    uses: frozenset[str]  # names of the module that it looks up
-    module: str = ""  # of ours that it is imported from, under the name in `uses`
+    meaning: str = ""  # of the code; empty for what is imported from another module of ours
+    uses: frozenset[tuple[str, str]] = frozenset()  # (module of ours, name); an empty module is this one
+
+    def __add__(self, other):
+        "Both of two statements about one name"
+        return Definition(self.meaning + other.meaning, self.uses | other.uses)
 
 
 def meaning(part) -> str:
@@ -379,61 +382,83 @@ def _says_nothing(node) -> bool:
     return alone or isinstance(node, ast.Pass)
 
 
-def looked_up_and_set(node: ast.stmt) -> tuple[frozenset[str], frozenset[str]]:
-    """The names that a top-level statement looks up outside itself (those local to its functions are not),
-    and the names that it sets; a statement that sets none changes those that it looks up"""
+def looked_up_and_set(node: ast.stmt) -> tuple[set[str], set[str]]:
+    """The names that a top-level statement looks up outside itself (those local to its functions and classes
+    are not), and the names whose value it may set or change"""
     top = compile(ast.Module([node], []), "", "exec", optimize=0)
     todo, found = [top], set()
     while todo:
         code = todo.pop()
         todo += [value for value in code.co_consts if isinstance(value, type(code))]
-        found |= {
-            step.argval
-            for step in dis.get_instructions(code)
-            if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT"))
-        }
+        steps = list(dis.get_instructions(code))
+        local = set() if code is top else {step.argval for step in steps if step.opname == "STORE_NAME"}
+        loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT")
+        found |= {step.argval for step in steps if step.opname.startswith(loads)} - local
     bound = {step.argval for step in dis.get_instructions(top) if step.opname == "STORE_NAME"}
-    return frozenset(found), frozenset(bound or found)
+    plain = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.decorator_list
+    one = isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
+    return found, bound if plain or one or isinstance(node, ast.AnnAssign) else bound | found
+
+
+def _ours(node: ast.AST) -> str | None:
+    "The module of ours that a statement imports names from"
+    if not isinstance(node, ast.ImportFrom):
+        return None
+    name = node.module or ""
+    return name.rpartition(".")[2] if node.level == 1 or name.startswith("replytune.") else None
 
 
 @cache
 def definitions(source: str) -> dict[str, Definition]:
-    "Every top-level name of a module with its meaning; a name that is set twice has both meanings"
+    "Every top-level name of a module with its meaning, over all statements that set or change it"
     found = {}
     for node in ast.parse(source).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            ours = getattr(node, "level", 0) == 1 or (getattr(node, "module", "") or "").startswith("replytune.")
             for alias in node.names:
-                name = alias.asname or alias.name.partition(".")[0]
-                if ours:
-                    found[name] = Definition("", frozenset({alias.name}), node.module.rpartition(".")[2])
-                else:
-                    text = f"{getattr(node, 'module', '')} {meaning(alias)}"
-                    found[name] = Definition(text, frozenset())
+                name, module = alias.asname or alias.name.partition(".")[0], _ours(node)
+                text = "" if module else f"{getattr(node, 'module', '')} {meaning(alias)}"
+                uses = frozenset({(module, alias.name)} if module else ())
+                found[name] = found.get(name, Definition()) + Definition(text, uses)
             continue
-        text, (uses, bound) = meaning(node), looked_up_and_set(node)
-        for name in bound:
-            before = found.get(name, Definition("", frozenset()))
-            found[name] = Definition(before.meaning + text, before.uses | uses)
+        looked_up, changed = looked_up_and_set(node)
+        inner = {(_ours(part), alias.name) for part in ast.walk(node) if _ours(part) for alias in part.names}
+        this = Definition(meaning(node), frozenset({("", name) for name in looked_up} | inner))
+        for name in changed:
+            found[name] = found.get(name, Definition()) + this
     return found
 
 # %% ../nbs/00_schema.ipynb #38236a60
 def code_version(module: str, start: str | None = None, package: Path | None = None) -> str:
     "Twelve hex digits for the function `start` (by default the module's stage) and all of ours it reaches"
     package = package or Path(importlib.util.find_spec("replytune").origin).parent
-    todo, seen, meanings, modules = [(module, start or f"{module}_stage")], set(), set(), {}
-    while todo:
-        where, name = todo.pop()
+    modules, start = {}, start or f"{module}_stage"
+
+    def known(where: str) -> dict[str, Definition]:
         if where not in modules:
             modules[where] = definitions((package / f"{where}.py").read_text(encoding="utf-8"))
-        if (where, name) in seen or name not in modules[where]:
+        return modules[where]
+
+    def targets(where: str, name: str) -> list[tuple[str, str]]:
+        "Where the definition of a name stands: itself, or what it was imported as"
+        here = known(where).get(name)
+        if here is None or here.meaning:
+            return [(where, name)] if here else []
+        return [place for module, used in sorted(here.uses) for place in targets(module, used)]
+
+    if not (todo := targets(module, start)):
+        raise StageError(f"{module}.py defines no {start!r}, so its code has no version")
+    seen = {}
+    while todo:
+        where, name = todo.pop()
+        if (where, name) in seen:
             continue
-        seen.add((where, name))
-        found = modules[where][name]
-        todo += [(found.module or where, used) for used in found.uses]
-        if not found.module:
-            meanings.add(f"{name} {found.meaning}")
-    return sha256("\n".join(sorted(meanings)))[:12]
+        here, edges = known(where)[name], []
+        for module, used in sorted(here.uses):
+            places = targets(module or where, used)
+            edges += [f"{used} {sha256(known(at)[what].meaning)}" for at, what in places]
+            todo += places
+        seen[where, name] = f"{name} {here.meaning} {sorted(edges)}"
+    return sha256("\n".join(sorted(set(seen.values()))))[:12]
 
 # %% ../nbs/00_schema.ipynb #7fa9e6d1
 def package_versions() -> dict[str, str]:
@@ -690,9 +715,18 @@ def sample_copy(stage: str) -> Run:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(sample / name, copy / name)
         copy.save_section(earlier, section)
-    if (kept := resolve(SAMPLE_CACHE)).is_dir():
-        shutil.copytree(kept, copy / "cache")  # what was encoded once need not be encoded again
+    copy_cache(copy / "cache")  # what was encoded once need not be encoded again
     return copy
+
+
+def copy_cache(target: Path):
+    "The sample's scores and vectors, each store whole although others may be adding to it"
+    for keys in resolve(SAMPLE_CACHE).glob("*.jsonl"):
+        target.mkdir(parents=True, exist_ok=True)
+        with locked(keys):
+            for file in (keys, keys.with_suffix(".f32")):
+                if file.exists():
+                    shutil.copyfile(file, target / file.name)
 
 
 def sample_rows(name: str) -> list[dict]:

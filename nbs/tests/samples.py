@@ -3,13 +3,13 @@ import shutil
 from pathlib import Path
 
 from replytune.clean import Vectors
-from replytune.schema import SAMPLE_CACHE, SAMPLE_RUN, resolve
+from replytune.schema import SAMPLE_CACHE, SAMPLE_RUN, copy_cache, resolve
 
 
 def whole_sample(folder: Path) -> Path:
     "The whole sample run and its vectors in a new folder"
     shutil.copytree(resolve(SAMPLE_RUN), folder)
-    if resolve(SAMPLE_CACHE).is_dir(): shutil.copytree(resolve(SAMPLE_CACHE), folder / "cache")
+    copy_cache(folder / "cache")
     return folder
 
 

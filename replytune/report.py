@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field
@@ -348,16 +349,23 @@ def run_stage(
 
     output = folder / "notebooks" / f"{stage}.ipynb"
     output.parent.mkdir(parents=True, exist_ok=True)
+    execute = partial(
+        papermill.execute_notebook,
+        output_path=str(output),
+        parameters=params.model_dump(mode="json"),
+        cwd=str(project_root() / "nbs"),
+        progress_bar=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # a loopback kernel need not warn of being one
+        stderr_file=sys.stderr,
+    )
+    page = lambda: str(project_root() / f"nbs/{stage}.ipynb") if lessons else job_of(stage)
     try:
-        papermill.execute_notebook(
-            str(project_root() / f"nbs/{stage}.ipynb") if lessons else job_of(stage),
-            str(output),
-            parameters=params.model_dump(mode="json"),
-            cwd=str(project_root() / "nbs"),
-            progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=40"],  # a loopback kernel need not warn of being one
-            stderr_file=sys.stderr,
-        )
+        try:
+            execute(page())
+        except RuntimeError as error:  # another program took the kernel's port before it was up
+            if "Kernel died before replying" not in str(error):
+                raise
+            execute(page())
     except PapermillExecutionError as error:
         raise StageError(
             f"{stage}: {error.ename}: {error.evalue}\n(the executed notebook: {output})"

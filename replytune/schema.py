@@ -384,7 +384,7 @@ def _says_nothing(node) -> bool:
 
 def looked_up_and_set(node: ast.stmt) -> tuple[set[str], set[str]]:
     """The names that a top-level statement looks up outside itself (those local to its functions and classes
-    are not), and the names whose value it may set or change"""
+    are not), and the names that it binds"""
     top = compile(ast.Module([node], []), "", "exec", optimize=0)
     todo, found = [top], set()
     while todo:
@@ -394,10 +394,18 @@ def looked_up_and_set(node: ast.stmt) -> tuple[set[str], set[str]]:
         local = set() if code is top else {step.argval for step in steps if step.opname == "STORE_NAME"}
         loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT")
         found |= {step.argval for step in steps if step.opname.startswith(loads)} - local
-    bound = {step.argval for step in dis.get_instructions(top) if step.opname == "STORE_NAME"}
-    plain = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.decorator_list
-    one = isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
-    return found, bound if plain or one or isinstance(node, ast.AnnAssign) else bound | found
+    return found, {step.argval for step in dis.get_instructions(top) if step.opname == "STORE_NAME"}
+
+
+def _only_binds(node: ast.stmt) -> bool:
+    "A definition without decorators, or values given to plain names: nothing else can change by it"
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return not node.decorator_list
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+    names = (ast.Name, ast.Tuple, ast.List, ast.Starred, ast.expr_context)
+    return isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and all(
+        isinstance(part, names) for target in targets for part in ast.walk(target)
+    )
 
 
 def _ours(node: ast.AST) -> str | None:
@@ -411,7 +419,7 @@ def _ours(node: ast.AST) -> str | None:
 @cache
 def definitions(source: str) -> dict[str, Definition]:
     "Every top-level name of a module with its meaning, over all statements that set or change it"
-    found = {}
+    found, foreign = {}, set()
     for node in ast.parse(source).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for alias in node.names:
@@ -419,8 +427,10 @@ def definitions(source: str) -> dict[str, Definition]:
                 text = "" if module else f"{getattr(node, 'module', '')} {meaning(alias)}"
                 uses = frozenset({(module, alias.name)} if module else ())
                 found[name] = found.get(name, Definition()) + Definition(text, uses)
+                foreign |= {name} if text else set()
             continue
-        looked_up, changed = looked_up_and_set(node)
+        looked_up, bound = looked_up_and_set(node)
+        changed = bound if _only_binds(node) else bound | looked_up - foreign
         inner = {(_ours(part), alias.name) for part in ast.walk(node) if _ours(part) for alias in part.names}
         this = Definition(meaning(node), frozenset({("", name) for name in looked_up} | inner))
         for name in changed:

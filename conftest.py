@@ -92,7 +92,8 @@ def as_stored(outputs: list[dict]) -> list[dict]:
 def sample_vectors():
     "The sample's texts encoded once, where every throw-away copy of the sample run takes its vectors from"
     from replytune.clean import Vectors
-    from replytune.schema import SAMPLE_CACHE, resolve, sample_rows
+    from replytune.files import resolve
+    from replytune.run import SAMPLE_CACHE, sample_rows
     rows = [*sample_rows("valid.jsonl"), *sample_rows("clean.jsonl")]
     return Vectors(folder=resolve(SAMPLE_CACHE)).of(sorted({row[name] for row in rows for name in ("tweet", "reply")}))
 

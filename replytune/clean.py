@@ -27,37 +27,18 @@ from typing import Iterator
 
 from pydantic import Field
 
-from .collect import append_lines, read_items, whole_lines
-from .validate import visible
-from replytune.schema import (
-    COLOURS,
-    SAMPLE_CACHE,
-    Chart,
-    Pair,
-    Run,
-    StageError,
-    StageParams,
-    as_json,
-    best_first,
-    check_input,
-    draw,
-    file_hashes,
-    is_sample,
-    locked,
-    open_stage,
-    package_versions,
-    quiet_libraries,
-    read_records,
-    read_rows,
-    refusal,
-    resolve,
-    review_caveat,
-    sample_rows,
-    sha256,
-    shown,
-    to_lines,
-    write_text,
+from .schema import Pair, StageError, best_first, refusal
+from replytune.files import (
+    append_lines, as_json, file_hashes, locked, read_records, read_rows, resolve, sha256, to_lines,
+    whole_lines, write_text,
 )
+from .params import StageParams
+from replytune.run import (
+    SAMPLE_CACHE, Run, check_input, is_sample, open_stage, package_versions, review_caveat, sample_rows,
+)
+from .charts import COLOURS, Chart, draw, quiet_libraries, shown
+from .collect import read_items
+from .validate import visible
 
 # %% ../nbs/03_clean.ipynb #a73b8ce8
 class CleanParams(StageParams):

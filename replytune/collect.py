@@ -12,14 +12,13 @@ __all__ = ['NAMES', 'FIRST_DATED_ID', 'FIRST_POST', 'PLACEHOLDERS', 'TOPICS', 'S
            'raw_posts', 'read_items', 'import_dump', 'normalize_all', 'told', 'distinct', 'same_person', 'pair_up',
            'why_not_a_pair', 'make_pair', 'outcome_chart', 'months', 'search_term', 'reply_term', 'Actor', 'actor_of',
            'price_of_pairs', 'price_chart', 'Step', 'plan_code', 'searches', 'make_plan', 'rehearsal_address',
-           'show_plan', 'Batch', 'Delivery', 'Entry', 'append_lines', 'whole_lines', 'rebuild_advice', 'folded',
-           'Purchase', 'rebuild_checkpoint', 'redact', 'purchase_log', 'BudgetReached', 'Refused', 'Gone', 'Source',
-           'ApifySource', 'faults', 'hopeless', 'patiently', 'start_run', 'find_run', 'input_of', 'note_run', 'look_at',
-           'complete_run', 'download_rows', 'read_page', 'refusal_in', 'settle_run', 'revive_run', 'reopen_batch',
-           'TwscrapeSource', 'private_folder', 'twscrape_api', 'Stock', 'liked_pairs', 'worth_asking', 'Probe',
-           'verdict_on', 'make_probe', 'Buyer', 'check_operators', 'buy_everything', 'reconcile', 'compare_charges',
-           'only_buyer', 'check_purchase', 'check_address', 'buy', 'funnel_of', 'funnel_chart', 'imported',
-           'collect_stage']
+           'show_plan', 'Batch', 'Delivery', 'Entry', 'rebuild_advice', 'folded', 'Purchase', 'rebuild_checkpoint',
+           'redact', 'purchase_log', 'BudgetReached', 'Refused', 'Gone', 'Source', 'ApifySource', 'faults', 'hopeless',
+           'patiently', 'start_run', 'find_run', 'input_of', 'note_run', 'look_at', 'complete_run', 'download_rows',
+           'read_page', 'refusal_in', 'settle_run', 'revive_run', 'reopen_batch', 'TwscrapeSource', 'private_folder',
+           'twscrape_api', 'Stock', 'liked_pairs', 'worth_asking', 'Probe', 'verdict_on', 'make_probe', 'Buyer',
+           'check_operators', 'buy_everything', 'reconcile', 'compare_charges', 'only_buyer', 'check_purchase',
+           'check_address', 'buy', 'funnel_of', 'funnel_chart', 'imported', 'collect_stage']
 
 # %% ../nbs/01_collect.ipynb #83b1f5e3
 import csv
@@ -50,30 +49,13 @@ from typing import Callable, Iterable, Iterator, Literal, Protocol
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator
 
-from replytune.schema import (
-    Chart,
-    COLOURS,
-    Id,
-    Pair,
-    ParameterError,
-    Record,
-    Run,
-    SECRETS,
-    StageError,
-    StageParams,
-    as_json,
-    draw,
-    explain,
-    load_secrets,
-    open_stage,
-    progress,
-    read_rows,
-    resolve,
-    refusal,
-    shown,
-    to_lines,
-    write_text,
+from .schema import Id, Pair, ParameterError, Record, StageError, refusal
+from replytune.files import (
+    append_lines, as_json, explain, read_rows, resolve, to_lines, whole_lines, write_text,
 )
+from .params import SECRETS, StageParams, load_secrets
+from .run import Run, open_stage
+from .charts import COLOURS, Chart, draw, progress, shown
 
 # %% ../nbs/01_collect.ipynb #deb76e36
 class CollectParams(StageParams):
@@ -1146,26 +1128,6 @@ class Entry(Record):
         return pending + sum(delivery.charge() for delivery in self.deliveries)
 
 # %% ../nbs/01_collect.ipynb #0db7dea0
-def append_lines(path: Path, rows: list):
-    "Append rows as JSON Lines and return when they are on the disk"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def whole_lines(path: Path) -> int:
-    "How many whole lines a file has; half a line at its end, left by a kill, is cut off"
-    if not path.exists():
-        return 0
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        os.truncate(path, end)
-    return data.count(b"\n")
-
-
 def rebuild_advice(folder: Path) -> str:
     "What to do about a checkpoint that cannot be trusted"
     return (

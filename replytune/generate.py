@@ -19,28 +19,12 @@ from typing import Callable, NamedTuple
 
 from pydantic import Field
 
+from .schema import Pair, Record, StageError, best_first, replies_file
+from .files import locked, read_rows, resolve, sha256, to_lines, write_text
+from .params import StageParams
+from .run import SAMPLE_CACHE, Run, open_stage, sample_rows
+from .charts import progress, quiet_libraries, shown
 from .clean import Vectors
-from replytune.schema import (
-    SAMPLE_CACHE,
-    Pair,
-    Record,
-    Run,
-    StageError,
-    StageParams,
-    best_first,
-    locked,
-    open_stage,
-    progress,
-    quiet_libraries,
-    read_rows,
-    replies_file,
-    resolve,
-    sample_rows,
-    sha256,
-    shown,
-    to_lines,
-    write_text,
-)
 
 # %% ../nbs/05_generate.ipynb #2205d2d6
 class GenerateParams(StageParams):

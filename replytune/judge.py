@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['JudgeParams', 'Verdict', 'Unscored', 'Judge', 'features', 'nuisance', 'unlike_pairs', 'Ranker', 'score_of',
-           'judge_accuracy', 'questions', 'ask', 'question_id', 'append', 'judge_stage']
+           'judge_accuracy', 'questions', 'ask', 'question_id', 'judge_stage']
 
 # %% ../nbs/07_judge.ipynb #235daab5
 import json
 import math
-import os
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -17,31 +16,15 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, Field
 
+from replytune.schema import (
+    ARMS, Pair, Record, StageError, check_contrast, number_or_reason, replies_file, unavailable,
+)
+from .files import append_lines, read_rows, resolve, sha256, to_lines, whole_lines, write_text
+from .params import StageParams
+from .run import SAMPLE_CACHE, code_version, is_sample, open_stage, sample_rows
+from .charts import progress, shown
 from .clean import SEALS, Vectors, break_seal, test_side
 from .generate import Generation
-from .review import mend_tail
-from replytune.schema import (
-    ARMS,
-    SAMPLE_CACHE,
-    Pair,
-    Record,
-    StageError,
-    StageParams,
-    check_contrast,
-    code_version,
-    is_sample,
-    number_or_reason,
-    open_stage,
-    progress,
-    read_rows,
-    replies_file,
-    resolve,
-    sample_rows,
-    sha256,
-    shown,
-    to_lines,
-    unavailable,
-)
 
 # %% ../nbs/07_judge.ipynb #117daaef
 class JudgeParams(StageParams):
@@ -247,7 +230,7 @@ def ask(
     key: str,
 ) -> list[dict]:
     "A judgement per question; those already in `log` (made under the same key) are not asked again"
-    mend_tail(log)
+    whole_lines(log)  # cuts off what a kill left
     header, *done = read_rows(log) if log.exists() and log.stat().st_size else [{"key": key}]
     if header != {"key": key}:
         done = []
@@ -262,31 +245,23 @@ def ask(
             if reply_of(row[place], row["tweet_id"])
         ]
     )
-    with open(log, "a" if done else "w", encoding="utf-8") as file:
-        if not done:
-            append(file, {"key": key})
-        for row in progress(left, "judging"):
-            id = row["tweet_id"]
-            verdict = judge.compare(tweets[id], reply_of(row["first"], id), reply_of(row["second"], id))
-            answers[question_id(row)] = row | {
-                "judge": judge.name,
-                "score_first": score_of(verdict),
-                "probability": getattr(verdict, "probability", None),
-                "unscored": getattr(verdict, "reason", None),
-            }
-            append(file, answers[question_id(row)])
+    if not done:
+        write_text(log, to_lines([{"key": key}]))
+    for row in progress(left, "judging"):
+        id = row["tweet_id"]
+        verdict = judge.compare(tweets[id], reply_of(row["first"], id), reply_of(row["second"], id))
+        answers[question_id(row)] = row | {
+            "judge": judge.name,
+            "score_first": score_of(verdict),
+            "probability": getattr(verdict, "probability", None),
+            "unscored": getattr(verdict, "reason", None),
+        }
+        append_lines(log, [answers[question_id(row)]])
     return [answers[question_id(row)] for row in rows]
 
 # %% ../nbs/07_judge.ipynb #5d562ac8
 def question_id(row: dict) -> tuple:
     return row["contrast"], row["tweet_id"], row["first"]
-
-
-def append(file, row: dict):
-    "One line, on the disk when this returns"
-    file.write(to_lines([row]))
-    file.flush()
-    os.fsync(file.fileno())
 
 # %% ../nbs/07_judge.ipynb #ccde0d0d
 def judge_stage(params: JudgeParams):

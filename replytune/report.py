@@ -20,43 +20,19 @@ from pathlib import Path
 
 from pydantic import Field
 
-from .clean import export_dataset, forget
-from .collect import rebuild_checkpoint
-from .generate import Generation
-from replytune.schema import (
-    ARMS,
-    COLOURS,
-    Chart,
-    Pair,
-    ParameterError,
-    Run,
-    SAMPLE_RUN,
-    STAGES,
-    StageError,
-    StageParams,
-    check_input,
-    disclaimer,
-    draw,
-    load_secrets,
-    open_stage,
-    project_root,
-    read_params,
-    read_records,
-    read_rows,
-    replies_file,
-    resolve,
-    sample_rows,
-    sha256,
-    shown,
-    stage_function,
-    stage_module,
-    stage_params,
-    why_run,
-    write_text,
+from .schema import ARMS, STAGES, Pair, ParameterError, StageError, replies_file
+from .files import project_root, read_records, read_rows, resolve, sha256, write_text
+from replytune.params import (
+    StageParams, load_secrets, read_params, stage_function, stage_module, stage_params,
 )
-from .stats import forest_chart
-from .train import loss_chart
+from .run import SAMPLE_RUN, Run, check_input, disclaimer, open_stage, sample_rows, why_run
+from .charts import COLOURS, Chart, draw, shown
+from .collect import rebuild_checkpoint
 from .validate import one_example_each, reasons_chart
+from .clean import export_dataset, forget
+from .generate import Generation
+from .train import loss_chart
+from .stats import forest_chart
 
 # %% ../nbs/09_report.ipynb #26525262
 class ReportParams(StageParams):

@@ -6,7 +6,7 @@
 __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BLANK', 'REPEATS', 'REPEAT_GAP', 'ABOUT_TEXT', 'SHOWS',
            'OPEN_SHOWS', 'STYLE', 'KEYS', 'ON_BUTTONS', 'LISTEN', 'PEOPLE', 'ReviewParams', 'Decision', 'seen_hash',
            'Standing', 'of_today', 'standing_of', 'ReviewState', 'last_on', 'ReviewLog', 'decisions_in', 'is_decision',
-           'complete_tail', 'mend_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden_places', 'repeat_gap',
+           'complete_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden_places', 'repeat_gap',
            'chosen_for_repeat', 'edited', 'edit_problems', 'Desk', 'due_repeat', 'owes_repeat', 'listed', 'waits',
            'belongs', 'within_options', 'fits', 'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks',
            'move_on', 'step_back', 'comes_blind', 'show', 'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember',
@@ -35,44 +35,18 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from .clean import EARLIER, CleanParams, NearPairs, Vectors, audit_with, split_counts, tidy
+from .schema import Pair, Record, StageError, Unavailable, number_or_reason, refusal, unavailable
+from replytune.files import (
+    explain, read_records, read_rows, resolve, sha256, to_lines, whole_lines, write_text,
+)
+from .params import StageParams
+from .run import SAMPLE_CACHE, Run, check_input, open_stage, sample_copy, sample_rows
+from .charts import COLOURS, Chart, draw, shown
 from .collect import link_count
-from replytune.schema import (
-    COLOURS,
-    SAMPLE_CACHE,
-    Chart,
-    Pair,
-    Record,
-    Run,
-    StageError,
-    StageParams,
-    Unavailable,
-    check_input,
-    draw,
-    explain,
-    number_or_reason,
-    open_stage,
-    read_records,
-    read_rows,
-    refusal,
-    resolve,
-    sample_copy,
-    sample_rows,
-    sha256,
-    shown,
-    to_lines,
-    unavailable,
-    write_text,
-)
 from replytune.validate import (
-    INVISIBLE,
-    Reject,
-    ValidateParams,
-    cheap_reasons,
-    decide,
-    measure,
-    measure_cheaply,
+    INVISIBLE, Reject, ValidateParams, cheap_reasons, decide, measure, measure_cheaply,
 )
+from .clean import EARLIER, CleanParams, NearPairs, Vectors, audit_with, split_counts, tidy
 
 # %% ../nbs/04_review.ipynb #9b3e17e4
 class ReviewParams(StageParams):
@@ -318,15 +292,7 @@ def complete_tail(path: Path):
     if tail and is_decision(tail):
         with open(path, "ab") as file:
             file.write(b"\n")
-    mend_tail(path)
-
-
-def mend_tail(path: Path):
-    "Cut off a last line that a crash left without its end; whole lines stay untouched"
-    if not path.exists() or not (data := path.read_bytes()) or data.endswith(b"\n"):
-        return
-    with open(path, "r+b") as file:
-        file.truncate(data.rfind(b"\n") + 1)
+    whole_lines(path)
 
 # %% ../nbs/04_review.ipynb #93b36983
 class Around(NamedTuple):

@@ -15,20 +15,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from replytune.schema import (
-    COLOURS,
-    Chart,
-    StageError,
-    Run,
-    SAMPLE_RUN,
-    StageParams,
-    check_contrast,
-    draw,
-    open_stage,
-    read_rows,
-    sample_rows,
-    shown,
-)
+from .schema import StageError, check_contrast
+from .files import read_rows
+from .params import StageParams
+from .run import SAMPLE_RUN, Run, open_stage, sample_rows
+from .charts import COLOURS, Chart, draw, shown
 
 # %% ../nbs/08_stats.ipynb #4b959e65
 class StatsParams(StageParams):

@@ -16,38 +16,14 @@ from pathlib import Path
 
 from pydantic import Field
 
+from .schema import Pair, StageError, replies_file
+from .files import sha256, write_text
+from .params import StageParams
+from .run import code_version, open_stage, sample_copy, sample_rows
+from .charts import COLOURS, Chart, draw, progress, quiet_libraries, shown
 from replytune.generate import (
-    GenerateParams,
-    Precision,
-    arm_counts,
-    build_prompt,
-    choose_precision,
-    fence,
-    generate_arm,
-    generate_stage,
-    load_model,
-    load_tokenizer,
-    model_hash,
-    questions_of,
-    sampling_of,
-)
-from replytune.schema import (
-    COLOURS,
-    Chart,
-    Pair,
-    StageError,
-    StageParams,
-    code_version,
-    draw,
-    open_stage,
-    progress,
-    quiet_libraries,
-    replies_file,
-    sample_copy,
-    sample_rows,
-    sha256,
-    shown,
-    write_text,
+    GenerateParams, Precision, arm_counts, build_prompt, choose_precision, fence, generate_arm,
+    generate_stage, load_model, load_tokenizer, model_hash, questions_of, sampling_of,
 )
 
 # %% ../nbs/06_train.ipynb #c0eb713a

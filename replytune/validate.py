@@ -24,25 +24,11 @@ from typing import Callable, NamedTuple
 
 from pydantic import Field, model_validator
 
-from .collect import append_lines, whole_lines
-from replytune.schema import (
-    COLOURS,
-    Chart,
-    Pair,
-    StageError,
-    StageParams,
-    draw,
-    locked,
-    open_stage,
-    progress,
-    quiet_libraries,
-    read_rows,
-    refusal,
-    resolve,
-    sample_rows,
-    sha256,
-    shown,
-)
+from .schema import Pair, StageError, refusal
+from .files import append_lines, locked, read_rows, resolve, sha256, whole_lines
+from .params import StageParams
+from .run import open_stage, sample_rows
+from .charts import COLOURS, Chart, draw, progress, quiet_libraries, shown
 
 # %% ../nbs/02_validate.ipynb #fed5b2db
 class ValidateParams(StageParams):

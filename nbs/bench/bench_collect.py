@@ -8,7 +8,7 @@ import pandas
 
 from keeping import keep
 from replytune.collect import Post, normalize, pair_up
-from replytune.schema import resolve
+from replytune.files import resolve
 
 ITEMS = 100_000
 

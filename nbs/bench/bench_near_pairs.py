@@ -7,7 +7,8 @@ import numpy
 
 from keeping import keep
 from replytune.clean import Vectors, audit_split, components, near_blocks, near_pairs
-from replytune.schema import Pair, sample_rows
+from replytune.schema import Pair
+from replytune.run import sample_rows
 
 DIMENSIONS, BOUND = 384, 0.9
 
@@ -89,7 +90,7 @@ def audit():
         many.append(pairs[0].model_copy(update={"tweet_id": str(tweet), "reply_id": str(10**6 + number), "tweet": texts[0] if number % 5 == 0 else many[-1].tweet, "reply": texts[1], "split": "test" if tweet % 10 == 0 else "train"}))
     vectors = Vectors()
     unit = texts_with_copies(12_000, 1)
-    from replytune.schema import sha256
+    from replytune.files import sha256
     vectors.known = {sha256(text)[:32]: unit[place] for place, text in enumerate(dict.fromkeys([pair.tweet for pair in many] + [pair.reply for pair in many]))}
     seconds, found = timed(audit_split, many, vectors, BOUND)
     assert len(found["leaks"]) == 1  # the planted one

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from keeping import keep
 from replytune.review import ReviewLog
-from replytune.schema import Pair, resolve, sample_rows, to_lines, write_text
+from replytune.schema import Pair
+from replytune.files import resolve, to_lines, write_text
+from replytune.run import sample_rows
 
 sys.path.insert(0, str(resolve("nbs/tests")))
 from browsing import Lab, chromium, write_notebook
@@ -16,7 +18,7 @@ from browsing import Lab, chromium, write_notebook
 PAIRS, DECISIONS = 1200, 200
 CELL = """from replytune.clean import Vectors
 from replytune.review import Around, Desk, Panel, ReviewLog, near_copies, topics_of
-from replytune.schema import read_records
+from replytune.files import read_records
 pairs = read_records({folder!r} + "/pairs.jsonl")
 vectors = Vectors("minilm")
 panel = Panel(Desk(pairs, ReviewLog({folder!r} + "/reviews/ada.jsonl", "ada"), Around(topics_of(pairs, vectors), near_copies(pairs, [], vectors))))

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 from keeping import keep
-from replytune.schema import Pair, resolve, sample_rows
+from replytune.schema import Pair
+from replytune.files import resolve
+from replytune.run import sample_rows
 from replytune.validate import ValidateParams, cheap_reasons, decide, english_probability, measure, measure_cheaply, personal_data, toxicity_model, visible
 
 sys.path.insert(0, str(resolve("nbs/tests")))

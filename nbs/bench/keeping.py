@@ -1,7 +1,7 @@
 """Measurements are kept in `nbs/results/bench.json`, from where the pages show them."""
 import json
 
-from replytune.schema import resolve, write_text
+from replytune.files import resolve, write_text
 
 FILE = resolve("nbs/results/bench.json")
 

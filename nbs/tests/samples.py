@@ -3,7 +3,8 @@ import shutil
 from pathlib import Path
 
 from replytune.clean import Vectors
-from replytune.schema import SAMPLE_CACHE, SAMPLE_RUN, copy_cache, resolve
+from replytune.files import resolve
+from replytune.run import SAMPLE_CACHE, SAMPLE_RUN, copy_cache
 
 
 def whole_sample(folder: Path) -> Path:

@@ -6,7 +6,8 @@ import pytest
 from browsing import chromium
 from replytune.generate import Generation
 from replytune.report import ReportParams, report_stage
-from replytune.schema import Run, SAMPLE_RUN, read_rows, sample_copy, sha256, to_lines, write_text
+from replytune.files import read_rows, sha256, to_lines, write_text
+from replytune.run import Run, SAMPLE_RUN, sample_copy
 
 PAGES = "09"
 

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from replytune import collect
-from replytune.collect import (CollectParams, Purchase, Refused, Stock, buy, collect_stage, liked_pairs, plan_code, read_rows, rebuild_checkpoint)
-from replytune.schema import ParameterError, Run, StageError, project_root, resolve
+from replytune.files import read_rows
+from replytune.collect import CollectParams, Purchase, Refused, Stock, buy, collect_stage, liked_pairs, plan_code, rebuild_checkpoint
+from replytune.schema import ParameterError, StageError
+from replytune.files import project_root, resolve
+from replytune.run import Run
 
 sys.path.insert(0, str(resolve("nbs/sample")))
 from apify_server import HTTP_FAULTS, PAGE_FAULTS, RUN_FAULTS, TOKEN, ApifyServer

@@ -8,9 +8,11 @@ import numpy
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.clean import (CleanParams, NearPairs, Vectors, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, components, copy_key, earlier_pairs, exact_groups, keep_best, near_blocks, near_pairs, not_collected_again, placed, quality, quotations, split_of, tidy, tweet_clusters)
+from replytune.clean import CleanParams, NearPairs, Vectors, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, components, copy_key, earlier_pairs, exact_groups, keep_best, near_blocks, near_pairs, not_collected_again, placed, quality, quotations, split_of, tidy, tweet_clusters
 from replytune.review import ReviewParams, review_stage
-from replytune.schema import Pair, Run, StageError, read_rows, resolve, sample_copy, sample_rows, sha256, to_lines, write_text
+from replytune.schema import Pair, StageError
+from replytune.files import read_rows, resolve, sha256, to_lines, write_text
+from replytune.run import Run, sample_copy, sample_rows
 
 from samples import known_vectors
 

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from replytune.collect import NAMES as DIALECTS, CollectParams, Post, Skipped, Why, collect_stage, import_dump, normalize, pair_up, read_items
-from replytune.schema import Run, StageError, resolve, to_lines
+from replytune.schema import StageError
+from replytune.files import resolve, to_lines
+from replytune.run import Run
 
 from shapes import ID, PARENT, ROOT, SHAPES
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from readme import readme
-from replytune.schema import STAGES, project_root, stage_params
+from replytune.schema import STAGES
+from replytune.files import project_root
+from replytune.params import stage_params
 
 PAGES = ""
 
@@ -32,9 +34,15 @@ def exported_source(path: Path) -> str:
     return "\n".join(cell["source"] for cell in cells(path) if cell["cell_type"] == "code" and is_exported(cell))
 
 
-def test_the_ten_notebooks_and_index():
+WORKSHOP = ["00_schema", "00b_files", "00c_params", "00d_run", "00e_charts"]
+
+
+def module_of(path: Path) -> str: return path.stem.partition("_")[2]
+
+
+def test_the_pages_and_index():
     names = [path.stem for path in NOTEBOOKS]
-    assert names == ["00_schema", *STAGES, "index"]
+    assert names == sorted([*WORKSHOP, *STAGES, "index"])
 
 
 def test_top_level_holds_only_what_is_needed():
@@ -88,9 +96,9 @@ def test_no_merge_markers():
 
 @pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
 def test_imports_point_to_lower_numbers(path):
-    number_of = {other.stem[3:]: other.stem[:2] for other in NUMBERED}
+    page_of = {module_of(other): other.stem for other in NUMBERED}
     used = re.findall(r"^\s*from replytune\.(\w+) import", exported_source(path), flags=re.M)
-    assert all(number_of[name] < path.stem[:2] for name in used), used
+    assert all(page_of[name] < path.stem for name in used), used
     assert not re.search(r"^\s*from \.", exported_source(path), flags=re.M), "write absolute imports"
 
 
@@ -103,7 +111,7 @@ def test_heavy_imports_wait_inside_functions(path):
 
 
 def test_importing_the_library_loads_no_model_package():
-    code = "import sys; " + "; ".join(f"import replytune.{path.stem[3:]}" for path in NUMBERED) + f"; print(sorted({HEAVY!r} & set(sys.modules)))"
+    code = "import sys; " + "; ".join(f"import replytune.{module_of(path)}" for path in NUMBERED) + f"; print(sorted({HEAVY!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
 
 

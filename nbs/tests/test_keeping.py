@@ -10,7 +10,9 @@ from replytune.collect import CollectParams, collect_stage, read_items
 from replytune.judge import JudgeParams, judge_stage
 from replytune.report import main
 from replytune.review import ReviewParams, review_stage
-from replytune.schema import Pair, Run, StageError, check_input, disclaimer, read_rows, resolve, sample_rows, sha256, to_lines, write_text
+from replytune.schema import Pair, StageError
+from replytune.files import read_rows, resolve, sha256, to_lines, write_text
+from replytune.run import Run, check_input, disclaimer, sample_rows
 from replytune.validate import ValidateParams, validate_stage
 
 from samples import whole_sample

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from replytune.schema import Run, STAGES, project_root, sha256
+from replytune.schema import STAGES
+from replytune.files import project_root, sha256
+from replytune.run import Run
 
 from test_line import TOY
 

@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 from replytune.report import EXIT_CODES, job_of, main, run_line, run_stage
-from replytune.schema import ParameterError, Run, SECRETS, STAGES, StageError, copy_cache, project_root, read_params, read_rows, resolve, sha256, why_run
+from replytune.schema import ParameterError, STAGES, StageError
+from replytune.files import project_root, read_rows, resolve, sha256
+from replytune.params import SECRETS, read_params
+from replytune.run import Run, copy_cache, why_run
 
 PAGES = ""
 

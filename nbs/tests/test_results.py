@@ -5,7 +5,10 @@ import runpy
 
 import pytest
 
-from replytune.schema import Run, SAMPLE_RUN, STAGES, code_version, read_params, read_rows, resolve, sha256, stage_module, stored_params
+from replytune.schema import STAGES
+from replytune.files import read_rows, resolve, sha256
+from replytune.params import read_params, stage_module
+from replytune.run import Run, SAMPLE_RUN, code_version, stored_params
 
 PAGES = ""
 

@@ -10,7 +10,9 @@ import pytest
 
 from browsing import Lab, chromium, write_notebook
 from replytune.review import KEYS, ReviewLog, labelled
-from replytune.schema import Pair, read_rows, sample_copy, sample_rows, to_lines, write_text
+from replytune.schema import Pair
+from replytune.files import read_rows, to_lines, write_text
+from replytune.run import sample_copy, sample_rows
 
 PAGES = "04"
 pytestmark = pytest.mark.usefixtures("sample_vectors")

@@ -5,7 +5,9 @@ import shutil
 import pytest
 
 from publish import process
-from replytune.schema import STAGES, project_root
+from test_form import WORKSHOP
+from replytune.schema import STAGES
+from replytune.files import project_root
 
 PAGES = ""
 ROOT = project_root()
@@ -22,13 +24,14 @@ def site(tmp_path_factory):
 
 def test_every_page_is_processed_and_nothing_else_would_be_published(site):
     _, files = site
-    assert files == sorted([f"{page}.ipynb" for page in ("00_schema", *STAGES, "index")] + ["_quarto.yml", "nbdev.yml"])
+    assert files == sorted([f"{page}.ipynb" for page in (*WORKSHOP, *STAGES, "index")] + ["_quarto.yml", "nbdev.yml"])
 
 
 def test_the_sidebar_names_pages_that_exist_and_all_of_them(site):
     import yaml
     folder, files = site
-    named = yaml.safe_load((folder / "_proc/_quarto.yml").read_text())["website"]["sidebar"]["contents"]
+    sections = yaml.safe_load((folder / "_proc/_quarto.yml").read_text())["website"]["sidebar"]["contents"]
+    named = [page for section in sections for page in section["contents"]]
     assert sorted(named) == [name for name in files if name.endswith(".ipynb")]
 
 

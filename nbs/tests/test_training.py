@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from replytune.generate import Precision, build_prompt, choose_precision, find_neighbours, load_model, load_tokenizer, messages
-from replytune.schema import Pair, StageError, sample_rows
+from replytune.schema import Pair, StageError
+from replytune.run import sample_rows
 from replytune.train import PROJECTIONS, TrainParams, build_trainer, encode, encode_pairs, load_tuned, plan, save_adapter
 
 PAGES = "05 06"
@@ -82,7 +83,8 @@ def test_loss_is_the_mean_over_reply_tokens_of_the_step(tmp_path):
 
 def test_the_exact_production_settings_train_on_the_toy(tmp_path):
     "Every setting of the real run but its size: NF4, double quantisation, seven projections, checkpointing, an evaluation in between"
-    from replytune.schema import read_params, resolve
+    from replytune.files import resolve
+    from replytune.params import read_params
     real = read_params(resolve("nbs/params/qwen3-8b.yaml"))
     params = real["06_train"].model_copy(update={"max_steps": 6, "evaluate_steps": 2, "log_steps": 1, "learning_rate": 0.02})
     tokenizer, precision = load_tokenizer("tiny-qwen3"), choose_precision(real["05_generate"].quantization)

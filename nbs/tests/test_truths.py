@@ -12,7 +12,11 @@ from replytune.clean import Vectors, cap_authors, export_dataset, forget, keep_b
 from replytune.collect import ACTORS, ApifySource, Batch, CollectParams, Delivery, Entry, Purchase, compare_charges, price_chart, reconcile
 from replytune.generate import find_neighbours, human_arm
 from replytune.report import rejected_examples, show_verdict
-from replytune.schema import ARMS, COLOURS, FILES, Pair, ParameterError, Run, StageError, disclaimer, is_sample, read_params, read_rows, replies_file, resolve, sample_rows, sha256, to_lines, write_text
+from replytune.schema import ARMS, FILES, Pair, ParameterError, StageError, replies_file
+from replytune.files import read_rows, resolve, sha256, to_lines, write_text
+from replytune.params import read_params
+from replytune.run import Run, disclaimer, is_sample, sample_rows
+from replytune.charts import COLOURS
 from replytune.stats import tweet_scores
 from replytune.train import precision_of
 from replytune.validate import one_example_each

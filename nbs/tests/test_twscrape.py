@@ -9,7 +9,8 @@ import pytest
 
 from replytune import collect
 from replytune.collect import CollectParams, Purchase, buy, collect_stage, plan_code, without_telemetry
-from replytune.schema import Run, StageError
+from replytune.schema import StageError
+from replytune.run import Run
 
 PAGES = "01"
 

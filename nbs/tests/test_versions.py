@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from replytune.schema import STAGES, StageError, code_version, project_root, stage_module
+from replytune.schema import STAGES, StageError
+from replytune.files import project_root
+from replytune.params import stage_module
+from replytune.run import code_version
 
 PAGES = "00"
 
@@ -18,15 +21,18 @@ from replytune.mill import grind, FINE as coarse, COARSE as fine
 BOOK = {}
 heat = 220
 other = 1
+@functools.cache
+def slices(n: int) -> str: return str(len(range(n)))
 class Loaf:
     other = 2
     weight: int = other
 def bread_stage(loaves=2):
     "Bake"
     other = 3
-    return heat, grind(loaves) > 1, ceil(loaves), Loaf, [other for other in range(other)], BOOK, coarse, fine
+    return heat, grind(loaves) > 1, ceil(loaves), Loaf, [other for other in range(other)], BOOK, coarse, fine, slices(1)
 def unused(): return 1
 """
+CACHED = OVEN[OVEN.index("@functools.cache") : OVEN.index("class Loaf")]
 MILL = """
 FINE, COARSE = 1, 2
 LEVEL = 5
@@ -48,6 +54,7 @@ SAME = {
     "quotation marks": lambda: (OVEN.replace('return 1', 'return "a" "b"'), MILL), "what is not reached": lambda: (OVEN.replace("return 1", "return 2"), MILL),
     "a global of the same name as a local": lambda: (OVEN.replace("other = 1\n", "other = 7\n"), MILL), "order": lambda: (OVEN.replace("BOOK = {}\nheat = 220", "heat = 220\nBOOK = {}"), MILL),
     "a move": lambda: (OVEN.replace("import grind, FINE", "import FINE") + "def grind(loaves): return loaves * 500 + LEVEL\nfrom replytune.mill import LEVEL\n", MILL.replace("def grind(loaves): return loaves * 500 + LEVEL\n", "")),
+    "a decorated function moves": lambda: (OVEN.replace(CACHED, "from replytune.mill import slices\n"), MILL + "import functools\n" + CACHED), "a submodule is imported": lambda: (OVEN.replace("import functools", "import functools\nimport os\nimport os.path"), MILL),
     "another module": lambda: (OVEN.replace("replytune.mill", "replytune.flour"), MILL), "a relative import": lambda: (OVEN.replace("from replytune.mill", "from .mill"), MILL)}
 OTHER = {
     "a number": lambda: (OVEN.replace("220", "221"), MILL), "an operator": lambda: (OVEN.replace("> 1", ">= 1"), MILL), "a default": lambda: (OVEN.replace("loaves=2", "loaves=3"), MILL),
@@ -83,7 +90,7 @@ def test_an_unknown_start_is_an_error():
 
 
 def test_every_process_says_the_same():
-    code = f"import json; from replytune.schema import *; print(json.dumps([code_version(stage_module(s)) for s in {STAGES!r}]))"
+    code = f"import json; from replytune.params import stage_module; from replytune.run import code_version; print(json.dumps([code_version(stage_module(s)) for s in {STAGES!r}]))"
     said = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=project_root(), env={"PYTHONHASHSEED": seed, "PATH": ""}, check=True).stdout for seed in ("1", "2", "3")}
     assert len(said) == 1 and json.loads(said.pop()) == [code_version(stage_module(stage)) for stage in STAGES]
 

@@ -249,7 +249,7 @@ def test_hostile_pairs_are_text_and_break_nothing(browser, lab):
              for number, text in enumerate(HOSTILE.values())]
     write_text(folder / "pairs.jsonl", to_lines(pairs))
     write_notebook(folder / "panel.ipynb", "\n".join([
-        "from replytune.review import Around, Desk, Panel, ReviewLog", "from replytune.schema import read_records", "",
+        "from replytune.review import Around, Desk, Panel, ReviewLog", "from replytune.files import read_records", "",
         f"pairs = read_records({str(folder / 'pairs.jsonl')!r})",
         "around = Around(topics={pair.tweet_id: '1: ' + pair.tweet[:60] for pair in pairs}, near={pair.reply_id: [(0.9, pair.reply, None)] for pair in pairs})",
         f"panel = Panel(Desk(pairs, ReviewLog({str(folder / 'reviews/ada.jsonl')!r}, 'ada'), around))", "panel.widget"]))

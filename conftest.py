@@ -91,7 +91,7 @@ def as_stored(outputs: list[dict]) -> list[dict]:
 @pytest.fixture(scope="session")
 def sample_vectors():
     "The sample's texts encoded once, where every throw-away copy of the sample run takes its vectors from"
-    from replytune.clean import Vectors
+    from replytune.vectors import Vectors
     from replytune.files import resolve
     from replytune.run import SAMPLE_CACHE, sample_rows
     rows = [*sample_rows("valid.jsonl"), *sample_rows("clean.jsonl")]

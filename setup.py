@@ -30,7 +30,7 @@ setuptools.setup(
     install_requires=shlex.split(settings["requirements"]),
     extras_require=extras,
     entry_points={
-        "console_scripts": ["replytune=replytune.report:main"],
+        "console_scripts": ["replytune=replytune.line:main"],
         "nbdev": [f"{settings['lib_path']}={settings['lib_path']}._modidx:d"],
     },
     zip_safe=False,

@@ -23,7 +23,6 @@ __all__ = ['NAMES', 'FIRST_DATED_ID', 'FIRST_POST', 'PLACEHOLDERS', 'TOPICS', 'S
 # %% ../nbs/01_collect.ipynb #83b1f5e3
 import csv
 import fcntl
-import gzip
 import hashlib
 import html
 import io
@@ -33,7 +32,6 @@ import math
 import os
 import re
 import shutil
-import sys
 import time
 import zlib
 from collections import Counter
@@ -50,9 +48,7 @@ from typing import Callable, Iterable, Iterator, Literal, Protocol
 from pydantic import AwareDatetime, Field, ValidationError, field_validator
 
 from .schema import Id, Pair, ParameterError, Record, StageError, refusal
-from replytune.files import (
-    append_lines, as_json, explain, read_rows, resolve, to_lines, whole_lines, write_text,
-)
+from .files import append_lines, as_json, explain, read_rows, resolve, whole_lines, write_text
 from .params import SECRETS, StageParams, load_secrets
 from .run import Run, open_stage
 from .charts import COLOURS, Chart, draw, progress, shown

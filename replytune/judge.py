@@ -23,7 +23,8 @@ from .files import append_lines, read_rows, resolve, sha256, to_lines, whole_lin
 from .params import StageParams
 from .run import SAMPLE_CACHE, code_version, is_sample, open_stage, sample_rows
 from .charts import progress, shown
-from .clean import SEALS, Vectors, break_seal, test_side
+from .vectors import Vectors
+from .clean import SEALS, break_seal, test_side
 from .generate import Generation
 
 # %% ../nbs/07_judge.ipynb #117daaef

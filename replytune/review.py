@@ -33,7 +33,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, ValidationError, model_validator
 
 from .schema import Pair, Record, StageError, Unavailable, number_or_reason, refusal, unavailable
 from replytune.files import (
@@ -42,11 +42,11 @@ from replytune.files import (
 from .params import StageParams
 from .run import SAMPLE_CACHE, Run, check_input, open_stage, sample_copy, sample_rows
 from .charts import COLOURS, Chart, draw, shown
+from .text import INVISIBLE
+from .vectors import NearPairs, Vectors
 from .collect import link_count
-from replytune.validate import (
-    INVISIBLE, Reject, ValidateParams, cheap_reasons, decide, measure, measure_cheaply,
-)
-from .clean import EARLIER, CleanParams, NearPairs, Vectors, audit_with, split_counts, tidy
+from .validate import ValidateParams, cheap_reasons, decide, measure, measure_cheaply
+from .clean import EARLIER, CleanParams, audit_with, split_counts, tidy
 
 # %% ../nbs/04_review.ipynb #9b3e17e4
 class ReviewParams(StageParams):

@@ -10,7 +10,6 @@ __all__ = ['StatsParams', 'tweet_scores', 'interval', 'sign_flip_p', 'tweets_nee
 import json
 import math
 from collections import defaultdict
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field

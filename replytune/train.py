@@ -21,9 +21,10 @@ from .files import sha256, write_text
 from .params import StageParams
 from .run import code_version, open_stage, sample_copy, sample_rows
 from .charts import COLOURS, Chart, draw, progress, quiet_libraries, shown
+from .text import fence
 from replytune.generate import (
-    GenerateParams, Precision, arm_counts, build_prompt, choose_precision, fence, generate_arm,
-    generate_stage, load_model, load_tokenizer, model_hash, questions_of, sampling_of,
+    GenerateParams, Precision, arm_counts, build_prompt, choose_precision, generate_arm, generate_stage,
+    load_model, load_tokenizer, model_hash, questions_of, sampling_of,
 )
 
 # %% ../nbs/06_train.ipynb #c0eb713a

@@ -4,31 +4,30 @@
 
 # %% auto #0
 __all__ = ['WORD', 'SPAM_WORDS', 'SPAM_PHRASES', 'SPAM_LINES', 'GENERIC_WORDS', 'GENERIC_PHRASES', 'GENERIC_LINES', 'STOP_WORDS',
-           'WHOLE_FLAG', 'INVISIBLE', 'LINE_ENDS', 'UNKNOWN', 'ValidateParams', 'line_of', 'spam_words',
-           'generic_share', 'words_of', 'personal_data', 'telephone', 'like_a_number', 'english_probability',
-           'toxicity_model', 'ScoreCache', 'Measures', 'visible', 'measure_cheaply', 'Reject', 'says_english',
-           'cheap_reasons', 'decide', 'widened', 'measure', 'toxicity_name', 'what_if', 'data_warnings',
-           'reasons_chart', 'one_example_each', 'validate_stage']
+           'UNKNOWN', 'ValidateParams', 'line_of', 'spam_words', 'generic_share', 'words_of', 'personal_data',
+           'telephone', 'like_a_number', 'english_probability', 'toxicity_model', 'Measures', 'measure_cheaply',
+           'Reject', 'says_english', 'cheap_reasons', 'decide', 'widened', 'measure', 'toxicity_name', 'what_if',
+           'data_warnings', 'reasons_chart', 'one_example_each', 'validate_stage']
 
 # %% ../nbs/02_validate.ipynb #49063f45
 import json
-import math
 import re
 import sys
 import unicodedata
 from collections import Counter
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 from pydantic import Field, model_validator
 
-from .schema import Pair, StageError, refusal
-from .files import append_lines, locked, read_rows, resolve, sha256, whole_lines
+from .schema import Pair, StageError
+from .files import resolve, sha256
 from .params import StageParams
 from .run import open_stage, sample_rows
-from .charts import COLOURS, Chart, draw, progress, quiet_libraries, shown
+from .charts import COLOURS, Chart, draw, quiet_libraries, shown
+from .text import visible
+from .vectors import ScoreCache
 
 # %% ../nbs/02_validate.ipynb #fed5b2db
 class ValidateParams(StageParams):
@@ -217,39 +216,6 @@ def toxicity_model(
             " choose toxicity_backend: profanity-check and say so in the report"
         ) from None
 
-# %% ../nbs/02_validate.ipynb #9c061815
-class ScoreCache:
-    "Scores of texts by one model, kept in a file under hashes of the texts"
-
-    def __init__(self, folder: Path | None, model: str):
-        self.file = folder and Path(folder) / f"{re.sub(r'[^a-z0-9.]+', '-', model.lower())}.jsonl"
-        self.known: dict[str, float] = {}
-        if self.file:
-            with locked(self.file):
-                rows = read_rows(self.file) if whole_lines(self.file) else []
-            self.known = {row["text"]: row["score"] for row in rows}
-
-    def scores(
-        self, texts: list[str], compute: Callable[[list[str]], list[float]], what: str, size: int = 64
-    ) -> list[float]:
-        "A score per text; only texts that are not known yet are computed, shortest first, `size` at a time"
-        keys = [sha256(text)[:32] for text in texts]
-        missing = {key: text for key, text in zip(keys, texts) if key not in self.known}
-        todo = sorted(missing, key=lambda key: len(missing[key]))
-        batches = [todo[start : start + size] for start in range(0, len(todo), size)]
-        for batch in progress(batches, what) if batches else []:
-            found = dict(zip(batch, compute([missing[key] for key in batch]), strict=True))
-            if odd := [missing[key] for key, score in found.items() if not math.isfinite(score)]:
-                raise StageError(
-                    f"{what}: the model gave no number for {odd[0][:60]!r}; the scores before it are kept,"
-                    " so mend or change the model and run the stage again"
-                )
-            self.known |= found
-            if self.file:
-                with locked(self.file):
-                    append_lines(self.file, [{"text": key, "score": score} for key, score in found.items()])
-        return [self.known[key] for key in keys]
-
 # %% ../nbs/02_validate.ipynb #2300bb79
 class Measures(NamedTuple):
     "What the bounds look at, and what else a person may want to see in a rejected row, for one pair"
@@ -277,28 +243,6 @@ class Measures(NamedTuple):
     toxicity: float | None = None  # probability; `None`: not measured
 
 # %% ../nbs/02_validate.ipynb #7ffa828b
-WHOLE_FLAG = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"  # of England, say
-INVISIBLE = re.compile(  # what shows nothing; group 1 is what is spared: the tags of a flag
-    f"({WHOLE_FLAG})|[\U000e0000-\U000e007f\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
-    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb"
-    "\U0001d173-\U0001d17a\U000e0100-\U000e01ef]"
-    "|(?<=[A-Za-z0-9\\s@._/:()+\ufe0e\ufe0f-])[\ufe0e\ufe0f](?!\u20e3)"  # selectors belong to emoji
-    "|(?<=[!-~])[\u200c\u200d]+(?=[!-~])"  # joiners to emoji and to other scripts
-)
-LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-
-
-def visible(text: str) -> str:
-    """The text without what no reader sees and without spaces to spare; stage 03 keeps the same, so that
-    nothing can hide here and stand there"""
-    if not (text.isascii() and text.isprintable()):
-        text, before = LINE_ENDS.sub("\n", text), None
-        while text != before:
-            before, text = text, INVISIBLE.sub(r"\1", text)
-        text = re.sub(r" *\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text))
-    return (re.sub("  +", " ", text) if "  " in text else text).strip()
-
-
 def measure_cheaply(pair: Pair) -> Measures:
     "Everything that needs no model"
     text = visible(pair.reply)

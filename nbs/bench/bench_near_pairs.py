@@ -6,7 +6,8 @@ import time
 import numpy
 
 from keeping import keep
-from replytune.clean import Vectors, audit_split, components, near_blocks, near_pairs
+from replytune.vectors import Vectors, components, near_blocks, near_pairs
+from replytune.clean import audit_split
 from replytune.schema import Pair
 from replytune.run import sample_rows
 

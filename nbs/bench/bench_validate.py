@@ -9,7 +9,8 @@ from keeping import keep
 from replytune.schema import Pair
 from replytune.files import resolve
 from replytune.run import sample_rows
-from replytune.validate import ValidateParams, cheap_reasons, decide, english_probability, measure, measure_cheaply, personal_data, toxicity_model, visible
+from replytune.text import visible
+from replytune.validate import ValidateParams, cheap_reasons, decide, english_probability, measure, measure_cheaply, personal_data, toxicity_model
 
 sys.path.insert(0, str(resolve("nbs/tests")))
 from tiny_detoxify import make_detoxify

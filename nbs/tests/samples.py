@@ -2,7 +2,7 @@
 import shutil
 from pathlib import Path
 
-from replytune.clean import Vectors
+from replytune.vectors import Vectors
 from replytune.files import resolve
 from replytune.run import SAMPLE_CACHE, SAMPLE_RUN, copy_cache
 

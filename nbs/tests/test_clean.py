@@ -8,7 +8,9 @@ import numpy
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.clean import CleanParams, NearPairs, Vectors, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, components, copy_key, earlier_pairs, exact_groups, keep_best, near_blocks, near_pairs, not_collected_again, placed, quality, quotations, split_of, tidy, tweet_clusters
+from replytune.text import copy_key
+from replytune.vectors import NearPairs, Vectors, components, near_blocks, near_pairs
+from replytune.clean import CleanParams, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, earlier_pairs, exact_groups, keep_best, not_collected_again, placed, quality, quotations, split_of, tidy, tweet_clusters
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, StageError
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
@@ -16,7 +18,7 @@ from replytune.run import Run, sample_copy, sample_rows
 
 from samples import known_vectors
 
-PAGES = "03"
+PAGES = "03 00g"
 pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]

@@ -5,10 +5,13 @@ import shutil
 import numpy
 import pytest
 
-from replytune.clean import CleanParams, SEALS, Vectors, break_seal, clean_stage, export_dataset, forget, test_side
+from replytune.vectors import Vectors
+from replytune.clean import CleanParams, SEALS, break_seal, clean_stage, test_side
+from replytune.publish import export_dataset
+from replytune.forget import forget
 from replytune.collect import CollectParams, collect_stage, read_items
 from replytune.judge import JudgeParams, judge_stage
-from replytune.report import main
+from replytune.line import main
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, StageError
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
@@ -17,7 +20,7 @@ from replytune.validate import ValidateParams, validate_stage
 
 from samples import whole_sample
 
-PAGES = "03"
+PAGES = "03 09b 09c"
 pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 test_side.__test__ = False

@@ -27,7 +27,7 @@ def wrote(run: Run) -> dict[str, str]:
 
 
 def command(folder: Path, params: Path, *more: str) -> list[str]:
-    return [sys.executable, "-c", "from replytune.report import main; import sys; sys.exit(main())", "run", "--run", str(folder), "--params", str(params), "--no-notebooks", *more]
+    return [sys.executable, "-c", "from replytune.line import main; import sys; sys.exit(main())", "run", "--run", str(folder), "--params", str(params), "--no-notebooks", *more]
 
 
 @pytest.fixture(scope="module")

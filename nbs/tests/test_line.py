@@ -11,13 +11,13 @@ import papermill
 import pytest
 import yaml
 
-from replytune.report import EXIT_CODES, job_of, main, run_line, run_stage
+from replytune.line import EXIT_CODES, job_of, main, run_line, run_stage
 from replytune.schema import ParameterError, STAGES, StageError
 from replytune.files import project_root, read_rows, resolve, sha256
 from replytune.params import SECRETS, read_params
 from replytune.run import Run, copy_cache, why_run
 
-PAGES = ""
+PAGES = "09z"
 
 ROOT = project_root()
 TOY = {"common": {"seed": 17}, "01_collect": {"dumps": ["nbs/sample/raw.json"]}, "03_clean": {"test_share": 0.3, "dev_share": 0.15},
@@ -201,7 +201,7 @@ def edited_library(folder: Path, *edits: tuple[str, str, str]) -> Path:
 
 def run_with(library: Path, run: Run, params_file: str, *more: str) -> str:
     "What `replytune run` prints with another library in front of ours"
-    command = [sys.executable, "-c", "import sys; from replytune.report import main; sys.exit(main(sys.argv[1:]))", "run", "--run", str(run.folder), "--params", params_file, *more]
+    command = [sys.executable, "-c", "import sys; from replytune.line import main; sys.exit(main(sys.argv[1:]))", "run", "--run", str(run.folder), "--params", params_file, *more]
     done = subprocess.run(command, cwd=ROOT / "nbs", env=os.environ | {"PYTHONPATH": str(library)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -249,7 +249,7 @@ def test_a_failing_lesson_stops_nobody_who_did_not_ask_for_lessons(copied, tmp_p
     page = nbformat.read(ROOT / "nbs/08_stats.ipynb", as_version=4)
     page.cells.insert(-1, nbformat.v4.new_code_cell('assert False, "a lesson that fails"'))
     nbformat.write(page, pages / "08_stats.ipynb")
-    monkeypatch.setattr("replytune.report.project_root", lambda: tmp_path / "project")
+    monkeypatch.setattr("replytune.line.project_root", lambda: tmp_path / "project")
     params = read_params(ROOT / "nbs/params/sample.yaml")["08_stats"]
     run_stage("08_stats", params, copied.folder)
     with pytest.raises(StageError, match="a lesson that fails"): run_stage("08_stats", params, copied.folder, lessons=True)

@@ -11,7 +11,8 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from replytune.review import CHECKS, DECIDES, REASONS, Around, Decision, Desk, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card, decisions_frame, edit_problems, hints, listed, narrow, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, reviewers_frame, seen_hash, states_of, status_line, write_draft
-from replytune.clean import EARLIER, forget
+from replytune.clean import EARLIER
+from replytune.forget import forget
 from replytune.schema import Pair, ParameterError, StageError, Unavailable
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
 from replytune.run import Run, sample_copy, sample_rows

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from publish import process
-from test_form import WORKSHOP
+from test_form import LETTERED
 from replytune.schema import STAGES
 from replytune.files import project_root
 
@@ -24,7 +24,7 @@ def site(tmp_path_factory):
 
 def test_every_page_is_processed_and_nothing_else_would_be_published(site):
     _, files = site
-    assert files == sorted([f"{page}.ipynb" for page in (*WORKSHOP, *STAGES, "index")] + ["_quarto.yml", "nbdev.yml"])
+    assert files == sorted([f"{page}.ipynb" for page in (*LETTERED, *STAGES, "index")] + ["_quarto.yml", "nbdev.yml"])
 
 
 def test_the_sidebar_names_pages_that_exist_and_all_of_them(site):

@@ -8,10 +8,14 @@ import numpy
 import pytest
 
 from replytune import collect
-from replytune.clean import Vectors, cap_authors, export_dataset, forget, keep_best, quality
+from replytune.vectors import Vectors
+from replytune.clean import cap_authors, keep_best, quality
+from replytune.publish import export_dataset
+from replytune.forget import forget
 from replytune.collect import ACTORS, ApifySource, Batch, CollectParams, Delivery, Entry, Purchase, compare_charges, price_chart, reconcile
 from replytune.generate import find_neighbours, human_arm
-from replytune.report import rejected_examples, show_verdict
+from replytune.report import rejected_examples
+from replytune.line import show_verdict
 from replytune.schema import ARMS, FILES, Pair, ParameterError, StageError, replies_file
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
 from replytune.params import read_params

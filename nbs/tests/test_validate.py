@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 from replytune.schema import Pair, ParameterError, StageError
 from replytune.files import read_rows, resolve, sha256
 from replytune.run import Run, sample_copy, sample_rows
-from replytune.validate import Measures, Reject, ScoreCache, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened, words_of
+from replytune.vectors import ScoreCache
+from replytune.validate import Measures, Reject, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened, words_of
 
 from tiny_detoxify import make_detoxify
 

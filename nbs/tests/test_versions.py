@@ -12,7 +12,7 @@ from replytune.files import project_root
 from replytune.params import stage_module
 from replytune.run import code_version
 
-PAGES = "00"
+PAGES = "00d"
 
 OVEN = """
 import functools

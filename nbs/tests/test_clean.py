@@ -100,7 +100,7 @@ def test_the_author_cap_keeps_the_highest_quality():
 
 
 def test_a_text_is_encoded_once(tmp_path, monkeypatch):
-    import replytune.clean as module
+    import replytune.vectors as module
     encoded = []
     real = module.embed
     monkeypatch.setattr(module, "embed", lambda texts, model: encoded.extend(texts) or real(texts, model))

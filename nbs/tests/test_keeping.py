@@ -167,7 +167,7 @@ def test_a_handle_that_is_a_common_word_takes_nobody_else_along(run, word):
 
 
 def test_forgetting_can_be_killed_anywhere_and_made_again(run, monkeypatch):
-    import replytune.clean as module
+    import replytune.forget as module
     author = next(row for row in sample_rows("reviewed.jsonl") if row["split"] == "train")["reply_author"]
     expected = shutil.copytree(run.folder, run.folder.parent / "whole")
     whole = forget(expected, author)

@@ -212,12 +212,12 @@ def part_of(module: str, start: str, end: str) -> str:
     return text[text.index(start) : text.index(end, text.index(start))]
 
 
-MOVED = part_of("clean", "LOOKALIKES = ", "def load_encoder")  # a table and a function: what makes two texts equal
+MOVED = part_of("text", "LOOKALIKES = ", "# %%")  # a table and a function: what makes two texts equal
 REWORDED = {
     "a comment": [("clean", "QUOTED = 40  #", "QUOTED = 40  # and in other words:"), ("train", "    adapter = LoraConfig(", "    # the update\n    adapter = LoraConfig(")],
     "a docstring": [("collect", '"A count, or `None`', '"A number of things, or `None`'), ("judge", '"The strength of a reply', '"How good a reply is')],
     "a line break": [("stats", "    half = float(t.ppf((1 + confidence) / 2, count - 1)) *", "    half = float(\n        t.ppf((1 + confidence) / 2, count - 1)\n    ) *"), ("validate", "return WORD.findall(", "return WORD.findall(  \n        ")],
-    "a move to another module": [("clean", MOVED, "from replytune.validate import LOOKALIKES, copy_key\n\n\n"), ("validate", "def english_probability", MOVED + "def english_probability")],
+    "a move to another module": [("text", MOVED, "from replytune.charts import LOOKALIKES, copy_key\n\n"), ("charts", "COLOURS = {", "import re\nimport unicodedata\n\n" + MOVED + "COLOURS = {")],
 }
 
 
@@ -226,7 +226,7 @@ def test_what_means_the_same_leaves_a_finished_run_alone(copied, params_file, tm
     assert run_with(library, copied, params_file).count("done before, unchanged: skipped") == len(STAGES)
 
 
-@pytest.mark.parametrize("change", [("clean", "QUOTED = 40", "QUOTED = 41"), ("clean", "later = columns > rows", "later = columns >= rows"), ("validate", "def line_of(words: list[str])", "def line_of(words: list[str], join=0)")], ids=["a number", "an operator", "a default"])
+@pytest.mark.parametrize("change", [("clean", "QUOTED = 40", "QUOTED = 41"), ("vectors", "later = columns > rows", "later = columns >= rows"), ("validate", "def line_of(words: list[str])", "def line_of(words: list[str], join=0)")], ids=["a number", "an operator", "a default"])
 def test_what_means_something_else_is_seen(copied, params_file, tmp_path, change):
     library = edited_library(tmp_path / "one", change)
     stage = "02" if change[0] == "validate" else "03"

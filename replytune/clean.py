@@ -484,7 +484,8 @@ def clean_stage(params: CleanParams):
 
 # %% ../nbs/03_clean.ipynb #bd594eea
 def likes_chart(pairs: list[Pair]) -> Chart:
-    "For each split, which share of its replies has at most so many likes; the three lines should lie together"
+    """For each split, which share of its replies has at most so many likes; the three lines should lie
+    together"""
     import pandas
     import seaborn
 
@@ -499,9 +500,12 @@ def likes_chart(pairs: list[Pair]) -> Chart:
         seaborn.ecdfplot(table, x="likes", hue="split", hue_order=order, palette=colours, ax=axes)
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(left=0.7 * min(table.likes, default=0))
-        axes.set(xlabel="likes of the reply", ylabel="share with at most so many", title="Likes in the three splits")
+        axes.set(xlabel="likes of the reply", ylabel="share with at most so many")
+        axes.set_title("Likes in the three splits")
         if legend := axes.get_legend():
             legend.set(title="", frame_on=False)
 
-    medians = ", ".join(f"{name} {some.median():g}" if len(some) else f"{name} none" for name, some in likes.items())
+    medians = ", ".join(
+        f"{name} {some.median():g}" if len(some) else f"{name} none" for name, some in likes.items()
+    )
     return draw(plot, f"median likes: {medians}")

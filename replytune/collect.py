@@ -310,8 +310,8 @@ def _cut_to_15_digits(id) -> bool:
 
 def rounded_fields(items: list) -> set[str]:
     """The fields whose ids this file has rounded, on the evidence of all its different ids: a spreadsheet
-    keeps fifteen digits, so that one in twenty that looks cut is too many; JavaScript keeps nearly seventeen,
-    and half of them that end in two zeros are too many. One alone is no evidence"""
+    keeps fifteen digits, so that one in twenty that looks cut is too many; JavaScript keeps nearly
+    seventeen, and half of them that end in two zeros are too many. One alone is no evidence"""
     found = set()
     for field in ("id", "parent_id", "conversation_id"):
         ids = {id_of(first(item, field)) for item in items if isinstance(item, dict)}
@@ -551,7 +551,8 @@ _DELIMITERS = ",;\t|"
 
 
 def table_in(text: str) -> tuple[str, str] | None:
-    "A table with a column of ids, from its header on, and what parts its columns; `None` for any other text"
+    """A table with a column of ids, from its header on, and what parts its columns; `None` for any other
+    text"""
     text = text.lstrip()
     if said := _SEPARATOR.match(text):
         text = text[said.end() :].lstrip()
@@ -562,8 +563,8 @@ def table_in(text: str) -> tuple[str, str] | None:
 
 
 def iterate_csv(text: str, delimiter: str = ",") -> Iterator:
-    """Each row of a table with a header, as the item it was; a damaged row is a `Skipped`. Where a quote that
-    is not closed has swallowed lines, reading goes on at the second of them"""
+    """Each row of a table with a header, as the item it was; a damaged row is a `Skipped`. Where a quote
+    that is not closed has swallowed lines, reading goes on at the second of them"""
     csv.field_size_limit(2**31 - 1)
     lines = io.StringIO(text, newline="").readlines()
     header = csv.reader(lines, delimiter=delimiter)
@@ -588,7 +589,7 @@ def iterate_csv(text: str, delimiter: str = ",") -> Iterator:
 
 
 def _row_trouble(cells: list[str] | None, names: list[str], last: list[str], delimiter: str) -> str:
-    """What is wrong with a row of a table; empty: nothing. `last`: its lines, if they are the table's last"""
+    "What is wrong with a row of a table; empty: nothing. `last`: its lines, if they are the table's last"
     if cells and len(cells) != len(names):
         return f"{len(cells)} cells under {len(names)} names"
     if cells and _NOT_UTF8.search("".join(cells)):
@@ -610,7 +611,7 @@ def without_telemetry():
 _IDS, _AUTHORS = ({path[0] for path in paths(field)} for field in ("id", "author"))
 _TEXTS = {path[0]: str if len(path) == 1 else dict for path in paths("text")}
 _ATTACHED = set("author user entities extendedEntities extended_entities media card poll place".split())
-_ANSWERS = set("replies comments responses thread children".split())
+_ANSWERS = set("replies comments responses thread children tweets posts timeline items results data".split())
 
 
 def _has_text(value: dict) -> bool:
@@ -635,10 +636,11 @@ def _is_item(value: dict, of_post: bool) -> bool:
 
 
 def posts_inside(value, of_post: bool = False, listed: bool = False, answers: bool = False) -> tuple:
-    """What is left of an object or a list, and all in it that must be accounted for, in order: each post, each
-    object of a list that has an id, a text or an error, and what stands in a list beside posts. Of a post
-    (`of_post`) only posts in lists (`listed`) are taken out, which are its replies; what it quotes and what is
-    attached to it stays. `answers`: the list is called replies, so that everything in it counts"""
+    """What is left of an object or a list, and all in it that must be accounted for, in order: each post,
+    each object of a list that has an id, a text or an error, and what stands in a list beside posts. Of
+    a post (`of_post`) only posts in lists (`listed`) are taken out, which are its replies; what it
+    quotes and what is attached to it stays. `answers`: the list is called replies, so that everything
+    in it counts"""
     if isinstance(value, list):
         return _posts_in_list(value, of_post, answers)
     if _is_raw_response(value) and (read := raw_posts(value)):
@@ -678,7 +680,8 @@ def _posts_in_list(value: list, of_post: bool, answers: bool) -> tuple[list, lis
 
 def _is_map_of_posts(part) -> bool:
     "An object of posts under numbers or ids, which stands for a list"
-    return isinstance(part, dict) and bool(part) and all(map(str.isdecimal, part)) and all(map(is_post, part.values()))
+    numbered = isinstance(part, dict) and bool(part) and all(map(str.isdecimal, part))
+    return numbered and all(map(is_post, part.values()))
 
 
 def unwrap(item) -> list:

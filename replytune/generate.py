@@ -208,7 +208,8 @@ def choose_precision(quantization: str = "auto") -> Precision:
 
 # %% ../nbs/05_generate.ipynb #8aafad09
 def load_model(name: str, precision: Precision | None = None):
-    "The base model in evaluation mode, on the GPU if there is one; `precision`: `None` is this machine's choice"
+    """The base model in evaluation mode, on the GPU if there is one; `precision`: `None` is this machine's
+    choice"""
     quiet_libraries()
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig

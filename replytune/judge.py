@@ -63,7 +63,8 @@ class Judge(Protocol):
     name: str
 
     def prepare(self, asked: list[tuple[str, str]]):
-        "Told beforehand which (tweet, reply) will be compared: a judge that can work in batches does so now"
+        """Told beforehand which (tweet, reply) will be compared: a judge that can work in batches does so
+        now"""
 
     def compare(self, tweet: str, first: str, second: str) -> Verdict | Unscored: ...
 

@@ -64,8 +64,8 @@ def _says_nothing(node) -> bool:
 
 
 def looked_up_and_set(node: ast.stmt) -> tuple[set[str], set[str]]:
-    """The names that a top-level statement looks up outside itself (those local to its functions and classes
-    are not), and the names that it binds"""
+    """The names that a top-level statement looks up outside itself (those local to its functions and
+    classes are not), and the names that it binds"""
     top = compile(ast.Module([node], []), "", "exec", optimize=0)
     todo, found = [top], set()
     while todo:
@@ -249,7 +249,8 @@ class Stage:
 
     @property
     def cache(self) -> Path:
-        "Where scores and vectors of texts are kept: in the run; those of the sample outlive its throw-away copies"
+        """Where scores and vectors of texts are kept: in the run; those of the sample outlive its throw-
+        away copies"""
         return self.path("cache") if self.params.run else resolve(SAMPLE_CACHE)
 
     def records(self, name: str, kind: type[Record] = Pair) -> list:

@@ -279,6 +279,7 @@ LOSSES = {  # what is in the file: (how many posts, how many skipped, the reason
     "replies inside a tweet": (json.dumps([TEN[0] | {"replies": TEN[1:4]}, *TEN[4:]]), 10, []),
     "replies further inside": (json.dumps(TEN[0] | {"thread": {"items": [{"post": row} for row in TEN[1:]]}}), 10, []),
     "a quoted tweet is part of a tweet": (json.dumps([row | {"quoted_tweet": TEN[0], "quoted_tweet_results": {"result": {"note": TEN[1]}}} for row in TEN]), 10, []),
+    "a person's tweets": (json.dumps([{"id": "5", "username": "bo", "tweets": [{"id": row["id"], "text": "hi", "url": row["url"]} for row in TEN]}]), 0, [Why.no_text] + [Why.no_author] * 10),
     "nothing among posts": (json.dumps({"items": [None, 7, {"noResults": True}, *TEN]}), 10, [Why.not_an_object] * 2 + [Why.placeholder]),
 }
 

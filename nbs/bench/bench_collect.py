@@ -20,7 +20,7 @@ def many(sample: list[dict]) -> list[dict]:
         turn += 1
         shift = lambda id: str(int(id) + turn * 7_919_003) if id and str(id).isdigit() else id
         for row in sample:
-            row = row | {name: shift(row[name]) for name in ("id", "inReplyToId", "conversationId") if row.get(name)} | {"url": ""}
+            row = row | {name: shift(row[name]) for name in ("id", "inReplyToId", "conversationId") if row.get(name)} | {"url": "", "twitterUrl": ""}
             if row.get("author"): row["author"] = row["author"] | {"userName": f"{row['author']['userName']}_{turn}", "id": f"{row['author']['id']}{turn:03}"}
             if not any(str(row.get(name) or "").endswith("0000") for name in ("id", "inReplyToId")): items.append(row)  # ours refuses what a spreadsheet may have rounded
     return items[:ITEMS]

@@ -25,6 +25,7 @@ setuptools.setup(
     license=settings["license"],
     keywords=settings["keywords"],
     url=settings["git_url"],
+    package_data={settings["lib_name"]: ["assets/*"]},
     packages=setuptools.find_packages(include=[settings["lib_path"], settings["lib_path"] + ".*"]),
     python_requires=">=" + settings["min_python"],
     install_requires=shlex.split(settings["requirements"]),

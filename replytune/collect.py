@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['NAMES', 'FIRST_DATED_ID', 'FIRST_POST', 'PLACEHOLDERS', 'TOPICS', 'SPAM', 'ANY', 'ACTORS', 'DECIDES', 'MARGIN',
            'FINISHED', 'PATIENCE', 'LOOKS', 'PAGE', 'POLL_SECONDS', 'SLACK', 'COMPLAINT', 'RESURRECTIONS',
-           'PROBE_TWEETS', 'SOURCES', 'CollectParams', 'Post', 'Why', 'Skipped', 'paths', 'values', 'first', 'count_of',
-           'flag_of', 'date_from_id', 'date_of', 'whole', 'readable', 'id_of', 'doubt', 'rounded_fields', 'media_count',
-           'link_count', 'is_advert', 'normalize', 'unpack', 'read_text', 'decode_at', 'next_item', 'iterate_json',
-           'unflatten', 'table_in', 'iterate_csv', 'without_telemetry', 'is_post', 'posts_inside', 'unwrap',
-           'raw_posts', 'read_items', 'import_dump', 'normalize_all', 'told', 'distinct', 'same_person', 'pair_up',
-           'why_not_a_pair', 'make_pair', 'outcome_chart', 'months', 'search_term', 'reply_term', 'Actor', 'actor_of',
-           'price_of_pairs', 'price_chart', 'Step', 'plan_code', 'searches', 'make_plan', 'rehearsal_address',
-           'show_plan', 'Batch', 'Delivery', 'Entry', 'rebuild_advice', 'folded', 'Purchase', 'rebuild_checkpoint',
-           'redact', 'purchase_log', 'BudgetReached', 'Refused', 'Gone', 'Source', 'ApifySource', 'faults', 'hopeless',
-           'patiently', 'start_run', 'find_run', 'input_of', 'note_run', 'look_at', 'complete_run', 'download_rows',
-           'read_page', 'refusal_in', 'settle_run', 'revive_run', 'reopen_batch', 'TwscrapeSource', 'private_folder',
-           'twscrape_api', 'Stock', 'liked_pairs', 'worth_asking', 'Probe', 'verdict_on', 'make_probe', 'Buyer',
+           'PROBE_TWEETS', 'SOURCES', 'CollectParams', 'Post', 'SkipReason', 'Skipped', 'paths', 'values', 'first',
+           'count_of', 'flag_of', 'date_from_id', 'date_of', 'replace_lone_surrogates', 'as_typed', 'id_of', 'doubt',
+           'rounded_fields', 'media_count', 'link_count', 'is_advert', 'normalize', 'unpack', 'read_text', 'decode_at',
+           'next_item', 'iterate_json', 'unflatten', 'table_in', 'iterate_csv', 'without_telemetry', 'is_post',
+           'posts_inside', 'unwrap', 'raw_posts', 'read_items', 'import_dump', 'normalize_all', 'count_known_fields',
+           'distinct', 'same_person', 'pair_up', 'why_not_a_pair', 'make_pair', 'outcome_chart', 'months',
+           'search_term', 'reply_term', 'Actor', 'actor_of', 'price_of_pairs', 'price_chart', 'Step', 'plan_code',
+           'searches', 'make_plan', 'rehearsal_address', 'show_plan', 'Batch', 'Delivery', 'Entry', 'rebuild_advice',
+           'replay', 'Purchase', 'rebuild_checkpoint', 'redact', 'purchase_log', 'BudgetReached', 'Refused',
+           'NotFoundAtSeller', 'Source', 'ApifySource', 'retryable_errors', 'permanent_error_advice', 'with_retries',
+           'start_run', 'find_run', 'input_of', 'note_run', 'look_at', 'complete_run', 'download_rows', 'read_page',
+           'refusal_in', 'settle_run', 'revive_run', 'reopen_batch', 'TwscrapeSource', 'private_folder', 'twscrape_api',
+           'CollectedRows', 'liked_pairs', 'worth_asking', 'Probe', 'verdict_on', 'make_probe', 'Buyer',
            'check_operators', 'buy_everything', 'reconcile', 'compare_charges', 'only_buyer', 'check_purchase',
            'check_address', 'buy', 'funnel_of', 'funnel_chart', 'imported', 'collect_stage']
 
@@ -47,11 +48,11 @@ from typing import Callable, Iterable, Iterator, Literal, Protocol
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator
 
-from .schema import Id, Pair, ParameterError, Record, StageError, refusal
+from .schema import Id, Pair, ParameterError, Record, StageError, error_of
 from .files import append_lines, as_json, explain, read_rows, resolve, whole_lines, write_text
 from .params import SECRETS, StageParams, load_secrets
 from .run import Run, open_stage
-from .charts import COLOURS, Chart, draw, progress, shown
+from .charts import COLOURS, Chart, draw, progress, counts_table
 
 # %% ../nbs/01_collect.ipynb #deb76e36
 class CollectParams(StageParams):
@@ -112,7 +113,7 @@ class Post(Record):
     links: int = 0
 
 
-class Why(StrEnum):
+class SkipReason(StrEnum):
     "Every reason an item gives no pair"
 
     not_an_object = "not_an_object"  # the row is not a JSON object
@@ -136,7 +137,7 @@ class Why(StrEnum):
 class Skipped(Record):
     "An item that is not a pair, and why"
 
-    why: Why
+    why: SkipReason
     id: str | None = None
     detail: str = ""
 
@@ -247,17 +248,17 @@ def date_of(value) -> datetime | None:
     return moment if moment >= FIRST_POST else None
 
 # %% ../nbs/01_collect.ipynb #10024c12
-def whole(text: str) -> str:
+def replace_lone_surrogates(text: str) -> str:
     "The text with halves of characters (lone surrogates) replaced by U+FFFD"
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def readable(text: str, is_reply: bool = False) -> str:
+def as_typed(text: str, is_reply: bool = False) -> str:
     """The text as its author typed it: entities decoded, a reply's leading @handles and trailing t.co
     links removed"""
-    text = html.unescape(whole(text)).replace("\r\n", "\n")
+    text = html.unescape(replace_lone_surrogates(text)).replace("\r\n", "\n")
     if is_reply:
         text = re.sub(r"^(?:\s*@\w{1,20}\b)+\s*", "", text)
     return re.sub(r"(?:\s*https?://t\.co/\w+)+\s*$", "", text).strip()
@@ -271,7 +272,7 @@ def id_of(value) -> str | Skipped | None:
     "An id as text, also out of a post's address; a damaged one is told apart from a missing one"
     if value is None or isinstance(value, (bool, dict, list)):
         return None
-    text = whole(str(value)).strip().lstrip("'")
+    text = replace_lone_surrogates(str(value)).strip().lstrip("'")
     if "/" in text:
         status = _STATUS.search(text)
         text = status[1] if status else text.partition("?")[0].rstrip("/").rpartition("/")[2]
@@ -282,7 +283,7 @@ def id_of(value) -> str | Skipped | None:
 
 def _damaged(id: str, what: str) -> Skipped:
     advice = "a spreadsheet rounds ids; export again as JSON, or import the column as text"
-    return Skipped(why=Why.damaged_id, id=id[:40], detail=f"id {id[:40]!r} {what}: {advice}")
+    return Skipped(why=SkipReason.damaged_id, id=id[:40], detail=f"id {id[:40]!r} {what}: {advice}")
 
 
 _OWN_ADDRESS = re.compile(r"\b(?:x|twitter)\.com/(?:[^?#\s]*/)?status(?:es)?/([0-9]+)(?![\w-])", re.I)
@@ -361,35 +362,35 @@ def normalize(item, rounded: set[str] = frozenset()) -> Post | Skipped:
     """What a collector's item says, in our words, or why it says nothing. `rounded`: the fields whose ids
     `rounded_fields` found damaged in the whole file"""
     if not isinstance(item, dict):
-        return Skipped(why=Why.not_an_object, detail=f"a {type(item).__name__}")
+        return Skipped(why=SkipReason.not_an_object, detail=f"a {type(item).__name__}")
     id = id_of(first(item, "id"))
     if id is None:
         said = [item[name] for name in PLACEHOLDERS if item.get(name)]
         if said:
-            return Skipped(why=Why.placeholder, detail=whole(str(said[0]))[:200])
-        return Skipped(why=Why.no_id, detail=whole(f"fields: {', '.join(sorted(map(str, item))[:8])}"))
+            return Skipped(why=SkipReason.placeholder, detail=replace_lone_surrogates(str(said[0]))[:200])
+        return Skipped(why=SkipReason.no_id, detail=replace_lone_surrogates(f"fields: {', '.join(sorted(map(str, item))[:8])}"))
     if isinstance(refused := id if isinstance(id, Skipped) else doubt(id, item, "id" in rounded), Skipped):
         return refused
     parent = id_of(first(item, "parent_id"))
     if "parent_id" in rounded and isinstance(parent, str) and parent.endswith("00"):
         parent = _damaged(parent, "ends in zeros")
     if isinstance(parent, Skipped):
-        return Skipped(why=Why.damaged_id, id=id, detail=f"the parent's {parent.detail}")
+        return Skipped(why=SkipReason.damaged_id, id=id, detail=f"the parent's {parent.detail}")
     texts = [text for text in values(item, "text") if isinstance(text, str)]
     if not texts:
-        return Skipped(why=Why.no_text, id=id, detail="no field of text")
+        return Skipped(why=SkipReason.no_text, id=id, detail="no field of text")
     author = first(item, "author")
     if not isinstance(author, str) or not author.strip(" @"):
-        return Skipped(why=Why.no_author, id=id)
-    post = _post(item, id, max(texts, key=len), whole(author).strip(" @"), parent, rounded)
+        return Skipped(why=SkipReason.no_author, id=id)
+    post = _post(item, id, max(texts, key=len), replace_lone_surrogates(author).strip(" @"), parent, rounded)
     answers = flag_of(first(item, "is_reply")) or post.conversation_id not in (None, id)
     if parent is None and answers:
-        return Skipped(why=Why.no_parent, id=id, detail="a reply that does not say to which post")
+        return Skipped(why=SkipReason.no_parent, id=id, detail="a reply that does not say to which post")
     return post
 
 # %% ../nbs/01_collect.ipynb #6d92c00d
 def _post(item: dict, id: str, text: str, author: str, parent: str | None, rounded: set[str]) -> Post:
-    text = readable(text, is_reply=parent is not None)
+    text = as_typed(text, is_reply=parent is not None)
     conversation, author_id = id_of(first(item, "conversation_id")), first(item, "author_id")
     if "conversation_id" in rounded and isinstance(conversation, str) and conversation.endswith("00"):
         conversation = None
@@ -398,7 +399,7 @@ def _post(item: dict, id: str, text: str, author: str, parent: str | None, round
         id=id,
         text=text,
         author=author,
-        author_id=whole(str(author_id)) if isinstance(author_id, (str, int)) else None,
+        author_id=replace_lone_surrogates(str(author_id)) if isinstance(author_id, (str, int)) else None,
         author_followers=count_of(first(item, "author_followers")),
         likes=count_of(first(item, "likes")),
         retweets=count_of(first(item, "retweets")),
@@ -406,7 +407,7 @@ def _post(item: dict, id: str, text: str, author: str, parent: str | None, round
         created_at=date_of(first(item, "created_at")) or date_from_id(id),
         parent_id=parent,
         conversation_id=conversation if isinstance(conversation, str) else None,
-        language=whole(language) if isinstance(language, str) else None,
+        language=replace_lone_surrogates(language) if isinstance(language, str) else None,
         is_retweet=any(map(flag_of, values(item, "is_retweet"))) or text.startswith("RT @"),
         is_quote=any(map(flag_of, values(item, "is_quote"))),
         is_advert=is_advert(item),
@@ -505,7 +506,7 @@ def iterate_json(text: str) -> Iterator:
             lost = (len(text) if resume is None else resume) - position
             line = text.count("\n", 0, position) + 1
             yield Skipped(
-                why=Why.damaged_file,
+                why=SkipReason.damaged_file,
                 detail=f"line {line}: {getattr(error, 'msg', error)}; {lost} characters not read",
             )
             if resume is None:
@@ -517,9 +518,9 @@ def iterate_json(text: str) -> Iterator:
     if damaged:  # brackets may lie in what was not read
         arrays, lowest = int(text.lstrip()[:1] == "[" and text.rstrip()[-1:] != "]"), 0
     if lowest < 0:
-        yield Skipped(why=Why.damaged_file, detail="an array was not opened: its beginning is missing")
+        yield Skipped(why=SkipReason.damaged_file, detail="an array was not opened: its beginning is missing")
     if arrays > lowest:
-        yield Skipped(why=Why.damaged_file, detail="an array is not closed: its end is missing")
+        yield Skipped(why=SkipReason.damaged_file, detail="an array is not closed: its end is missing")
 
 # %% ../nbs/01_collect.ipynb #ee41d520
 def unflatten(names: list[str], cells: list[str]) -> dict:
@@ -581,7 +582,7 @@ def iterate_csv(text: str, delimiter: str = ",") -> Iterator:
             if cells is None and not trouble:
                 return
             if trouble:
-                yield Skipped(why=Why.damaged_file, detail=f"line {start + 1}: {trouble}")
+                yield Skipped(why=SkipReason.damaged_file, detail=f"line {start + 1}: {trouble}")
                 again = end - start > 1
             elif cells:  # an empty line is no row
                 yield unflatten(names, cells)
@@ -691,7 +692,7 @@ def unwrap(item) -> list:
     try:
         _, found = posts_inside(item)
     except RecursionError:
-        return [Skipped(why=Why.damaged_file, detail="nested too deeply")]
+        return [Skipped(why=SkipReason.damaged_file, detail="nested too deeply")]
     if found:
         return found
     if not _IDS.isdisjoint(item) or _has_text(item) or any(map(item.get, PLACEHOLDERS)):
@@ -712,16 +713,16 @@ def raw_posts(item: dict) -> list:
         from twscrape.models import parse_tweets, to_old_rep
     except ImportError:
         advice = "a raw X response; `pip install replytune[twscrape]` reads it"
-        return [Skipped(why=Why.other_format, detail=advice)]
+        return [Skipped(why=SkipReason.other_format, detail=advice)]
     try:
         given = list(to_old_rep(item)["tweets"])
         read = [json.loads(tweet.json()) for tweet in parse_tweets(item)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"a raw X response that twscrape cannot read ({type(error).__name__}: {error})"
-        return [Skipped(why=Why.other_format, detail=whole(what)[:200])]
+        return [Skipped(why=SkipReason.other_format, detail=replace_lone_surrogates(what)[:200])]
     lost = sorted(set(map(str, given)) - {str(row.get("id_str")) for row in read})
     detail = "a post of a raw X response that twscrape cannot read"
-    return read + [Skipped(why=Why.other_format, id=id[:40], detail=detail) for id in lost]
+    return read + [Skipped(why=SkipReason.other_format, id=id[:40], detail=detail) for id in lost]
 
 
 def read_items(path) -> Iterator:
@@ -732,8 +733,8 @@ def read_items(path) -> Iterator:
     for value in iterate_csv(*table) if table else iterate_json(text):
         for last in [value] if isinstance(value, Skipped) else unwrap(value):
             yield last
-    if trouble and not (isinstance(last, Skipped) and last.why == Why.damaged_file):
-        yield Skipped(why=Why.damaged_file, detail=trouble)
+    if trouble and not (isinstance(last, Skipped) and last.why == SkipReason.damaged_file):
+        yield Skipped(why=SkipReason.damaged_file, detail=trouble)
 
 
 def import_dump(path) -> tuple[list[Post], list[Skipped]]:
@@ -751,7 +752,7 @@ def normalize_all(items: Iterable) -> tuple[list[Post], list[Skipped]]:
     return posts, skipped
 
 # %% ../nbs/01_collect.ipynb #4d0cb280
-def told(post: Post) -> int:
+def count_known_fields(post: Post) -> int:
     "How many of a post's fields are known"
     return sum(
         value is not None for value in (post.likes, post.author_followers, post.parent_id, post.author_id)
@@ -763,10 +764,10 @@ def distinct(posts: list[Post]) -> tuple[dict[str, Post], list[Skipped]]:
     by_id, skipped = {}, []
     for post in posts:
         known = by_id.get(post.id)
-        if known is None or told(post) > told(known):
+        if known is None or count_known_fields(post) > count_known_fields(known):
             by_id[post.id] = post
         if known is not None:
-            skipped.append(Skipped(why=Why.duplicate, id=post.id))
+            skipped.append(Skipped(why=SkipReason.duplicate, id=post.id))
     return by_id, skipped
 
 
@@ -793,23 +794,23 @@ def pair_up(
     return pairs, skipped
 
 # %% ../nbs/01_collect.ipynb #0d778147
-def why_not_a_pair(reply: Post, by_id: dict[str, Post]) -> Why | None:
+def why_not_a_pair(reply: Post, by_id: dict[str, Post]) -> SkipReason | None:
     "The reason, or `None` for a direct reply by somebody else"
     if reply.is_advert:
-        return Why.advert
+        return SkipReason.advert
     if reply.parent_id is None:
-        return Why.root
+        return SkipReason.root
     parent = by_id.get(reply.parent_id)
     if parent is None:
-        return Why.nested if reply.conversation_id not in (None, reply.parent_id) else Why.orphan
+        return SkipReason.nested if reply.conversation_id not in (None, reply.parent_id) else SkipReason.orphan
     if same_person(parent, reply):
-        return Why.self_reply
+        return SkipReason.self_reply
     if parent.parent_id is not None:
-        return Why.nested
+        return SkipReason.nested
     conversations = {reply.conversation_id, parent.conversation_id}
     if None not in conversations and len(conversations) > 1:
-        return Why.wrong_conversation
-    return None if reply.text and parent.text else Why.no_text
+        return SkipReason.wrong_conversation
+    return None if reply.text and parent.text else SkipReason.no_text
 
 # %% ../nbs/01_collect.ipynb #be2065b9
 def make_pair(tweet: Post, reply: Post, collected_at: datetime | None) -> Pair:
@@ -1135,7 +1136,7 @@ def rebuild_advice(folder: Path) -> str:
     )
 
 
-def folded(changes: list[dict]) -> dict[str, Entry]:
+def replay(changes: list[dict]) -> dict[str, Entry]:
     "Where each batch stands after these lines of the ledger"
     return {row["key"]: Entry.model_validate(row) for row in changes}
 
@@ -1157,7 +1158,7 @@ class Purchase:
                 json.loads(self.checkpoint.read_text(encoding="utf-8")) if self.checkpoint.exists() else []
             )
             entries = {row["key"]: Entry.model_validate(row) for row in rows}
-            latest, before = folded(changes), folded(changes[:-1])
+            latest, before = replay(changes), replay(changes[:-1])
         except (ValueError, TypeError, KeyError) as error:
             raise StageError(
                 f"{self.checkpoint} is damaged ({type(error).__name__}); {rebuild_advice(self.folder)}"
@@ -1189,7 +1190,7 @@ def rebuild_checkpoint(folder: Path) -> int:
     batches"""
     folder = Path(folder)
     whole_lines(folder / "ledger.jsonl")
-    latest = folded(read_rows(folder / "ledger.jsonl"))
+    latest = replay(read_rows(folder / "ledger.jsonl"))
     if (folder / "checkpoint.json").exists():
         os.replace(folder / "checkpoint.json", folder / "checkpoint.damaged.json")
     write_text(folder / "checkpoint.json", json.dumps(list(map(as_json, latest.values())), indent=1))
@@ -1244,7 +1245,7 @@ class Refused(StageError):
     "The seller took the order and delivered nothing but placeholders"
 
 
-class Gone(StageError):
+class NotFoundAtSeller(StageError):
     "What was bought is not there any more"
 
 
@@ -1325,13 +1326,13 @@ class ApifySource:
         while entry.state in next_step:
             try:
                 entry = next_step[entry.state](self, entry)
-            except Gone as gone:
+            except NotFoundAtSeller as gone:
                 self.log.warning("%s", gone)
                 return self.purchase.save(entry, state="failed", reason=str(gone))
         return entry
 
 # %% ../nbs/01_collect.ipynb #24e359b0
-def faults() -> tuple[type[Exception], ...]:
+def retryable_errors() -> tuple[type[Exception], ...]:
     "What a request may raise: the API's errors, the network's, and answers that make no sense"
     import impit
     from apify_client.errors import ApifyClientError
@@ -1339,7 +1340,7 @@ def faults() -> tuple[type[Exception], ...]:
     return (ApifyClientError, impit.HTTPError, ValueError, KeyError, TypeError)
 
 
-def hopeless(error: Exception) -> str:
+def permanent_error_advice(error: Exception) -> str:
     "What to do about an answer that asking again does not change; empty if it may"
     advice = {
         400: "the actor does not take this input",
@@ -1357,14 +1358,14 @@ def hopeless(error: Exception) -> str:
     )
 
 
-def patiently(call: Callable, what: str, seconds: float, log: logging.Logger):
+def with_retries(call: Callable, what: str, seconds: float, log: logging.Logger):
     "Make a call that only reads, again and again; `StageError` when it never works"
     for turn in range(PATIENCE):
         try:
             return call()
-        except faults() as error:
-            if advice := hopeless(error):
-                kind = Gone if getattr(error, "status_code", 0) == 404 else StageError
+        except retryable_errors() as error:
+            if advice := permanent_error_advice(error):
+                kind = NotFoundAtSeller if getattr(error, "status_code", 0) == 404 else StageError
                 raise kind(redact(f"{what}: {error}; {advice}")) from None
             last = redact(f"{type(error).__name__}: {str(error)[:200]}")
             log.info("%s failed (%s), turn %d", what, last, turn + 1)
@@ -1390,7 +1391,7 @@ def start_run(shop: ApifySource, entry: Entry) -> Entry:
             max_total_charge_usd=Decimal(str(round(reserve, 6))),
             run_timeout=timedelta(minutes=shop.params.run_minutes),
         )
-    except faults() as error:
+    except retryable_errors() as error:
         problem = error
     else:
         return note_run(shop, entry, run)
@@ -1400,7 +1401,7 @@ def start_run(shop: ApifySource, entry: Entry) -> Entry:
 def _after_a_failed_start(shop: ApifySource, entry: Entry, error: Exception) -> Entry:
     said = redact(f"{type(error).__name__}: {str(error)[:200]}")
     shop.log.info("start of %s: %s", entry.key, said)
-    if advice := hopeless(error):
+    if advice := permanent_error_advice(error):
         shop.purchase.save(entry, state="planned", reserved_usd=0.0, reason=said)
         raise StageError(f"{shop.seller}: {said}; {advice}")
     shop.failures += 1
@@ -1416,7 +1417,7 @@ def find_run(shop: ApifySource, entry: Entry) -> Entry:
     "Starting → started if a run with this input is there, else → planned"
     known = {delivery.run_id for other in shop.purchase.entries.values() for delivery in other.deliveries}
     for look in range(LOOKS):
-        runs = patiently(
+        runs = with_retries(
             lambda: list(
                 shop.client.actor(shop.seller)
                 .runs()
@@ -1437,7 +1438,7 @@ def find_run(shop: ApifySource, entry: Entry) -> Entry:
 def input_of(shop: ApifySource, run) -> dict | None:
     "What a run was given"
     store = shop.client.key_value_store(run.default_key_value_store_id)
-    record = patiently(
+    record = with_retries(
         lambda: store.get_record("INPUT"), "a run's input", shop.params.retry_seconds, shop.log
     )
     return record and record["value"]
@@ -1462,7 +1463,7 @@ def note_run(shop: ApifySource, entry: Entry, run) -> Entry:
 # %% ../nbs/01_collect.ipynb #2e84203c
 def look_at(shop: ApifySource, delivery: Delivery, seconds: int = 0):
     "The run as it is, after up to `seconds` of waiting for its end"
-    run = patiently(
+    run = with_retries(
         lambda: shop.client.run(delivery.run_id).wait_for_finish(
             wait_duration=timedelta(seconds=seconds), timeout=timedelta(seconds=seconds + 30)
         ),
@@ -1471,7 +1472,7 @@ def look_at(shop: ApifySource, delivery: Delivery, seconds: int = 0):
         shop.log,
     )
     if run is None:
-        raise Gone(f"run {delivery.run_id} is gone from Apify")
+        raise NotFoundAtSeller(f"run {delivery.run_id} is gone from Apify")
     return run
 
 
@@ -1487,7 +1488,7 @@ def complete_run(shop: ApifySource, entry: Entry) -> Entry:
             break  # it does not even abort: take what is there
         if (late or dear) and not aborted:
             shop.log.warning("run %s %s; stopping it", run.id, "does not end" if late else "is too dear")
-            patiently(shop.client.run(run.id).abort, "aborting a run", shop.params.retry_seconds, shop.log)
+            with_retries(shop.client.run(run.id).abort, "aborting a run", shop.params.retry_seconds, shop.log)
             aborted, ends = True, time.monotonic()
     rows = download_rows(shop, delivery)
     terms = len(entry.batch.terms)
@@ -1509,7 +1510,7 @@ def download_rows(shop: ApifySource, delivery: Delivery) -> int:
     file = shop.purchase.rows_of(delivery.run_id)
     have = whole_lines(file)
     while True:
-        items, total = patiently(
+        items, total = with_retries(
             lambda: read_page(shop, delivery.dataset_id, have),
             f"rows {have} and on of run {delivery.run_id}",
             shop.params.retry_seconds,
@@ -1598,10 +1599,10 @@ def revive_run(shop: ApifySource, entry: Entry) -> Entry:
     shop.log.info("run %s ended %s; resurrecting it", delivery.run_id, delivery.status)
     try:
         shop.starter.run(delivery.run_id).resurrect()
-    except faults() as error:
+    except retryable_errors() as error:
         shop.failures += 1
         said = redact(f"{type(error).__name__}: {str(error)[:200]}")
-        if hopeless(error) or shop.failures >= PATIENCE:
+        if permanent_error_advice(error) or shop.failures >= PATIENCE:
             return shop.purchase.save(entry, state="failed", reason=f"not resurrected: {said}")
         _wait(min(shop.params.retry_seconds * 2**shop.failures, 120))
         return entry  # its state is looked at again first
@@ -1708,7 +1709,7 @@ async def twscrape_api(folder: Path):
     return api
 
 # %% ../nbs/01_collect.ipynb #7d85545e
-class Stock:
+class CollectedRows:
     "What the rows of a purchase say, read once per run"
 
     def __init__(self, purchase: Purchase):
@@ -1824,7 +1825,7 @@ def verdict_on(
     )
 
 
-def make_probe(stock: Stock, params: CollectParams, asked: set[str], seller: Source) -> Probe:
+def make_probe(stock: CollectedRows, params: CollectParams, asked: set[str], seller: Source) -> Probe:
     "Read the probe's rows; the tweets themselves come from the searches"
     from scipy.stats import binomtest
 
@@ -1861,7 +1862,7 @@ class Buyer:
 
     def __init__(self, params: CollectParams, purchase: Purchase, source: Source, log: logging.Logger):
         self.params, self.purchase, self.source, self.log = params, purchase, source, log
-        self.stock, self.in_a_row, self.tried = Stock(purchase), Counter(), set()
+        self.stock, self.in_a_row, self.tried = CollectedRows(purchase), Counter(), set()
         self.bar = progress((), "pairs", params.target_pairs)
         self.bar.update(min(self.pairs(), params.target_pairs))
 
@@ -1988,7 +1989,7 @@ def reconcile(buyer: Buyer):
         corrected = []
         for delivery in entry.deliveries:
             get = shop.client.run(delivery.run_id).get
-            run = patiently(get, "a run's charge", buyer.params.retry_seconds, buyer.log)
+            run = with_retries(get, "a run's charge", buyer.params.retry_seconds, buyer.log)
             usd = run.usage_total_usd if run else None
             corrected.append(delivery if usd is None else delivery.model_copy(update={"reported_usd": usd}))
         if tuple(corrected) != entry.deliveries:
@@ -2096,7 +2097,7 @@ def funnel_of(posts: list[Post], skipped: list[Skipped], likes_min: int) -> dict
     by_id = distinct(posts)[0]
     replies = [post for post in by_id.values() if post.parent_id and not post.is_advert]
     direct = [
-        post for post in replies if (why := why_not_a_pair(post, by_id)) is None or why == Why.self_reply
+        post for post in replies if (why := why_not_a_pair(post, by_id)) is None or why == SkipReason.self_reply
     ]
     pairs = pair_up(posts)[0]
     return {
@@ -2148,7 +2149,7 @@ def collect_stage(params: CollectParams):
     bought = buy(params) if params.source != "dumps" else None
     with open_stage("01_collect", params) as stage:
         if bought:
-            stock = Stock(Purchase(stage.path("purchase")))
+            stock = CollectedRows(Purchase(stage.path("purchase")))
             (posts, skipped), moment = stock.of(), stock.moments()
             stage.people("purchase/rows")
             stage.notes["purchase"] = bought
@@ -2167,4 +2168,4 @@ def collect_stage(params: CollectParams):
         )
     if bought:
         print(f"bought {bought['runs']} runs for ${bought['dollars']:.2f}; {bought['ended']}")
-    return shown(stage)
+    return counts_table(stage)

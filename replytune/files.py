@@ -21,7 +21,7 @@ from typing import Iterable
 
 from pydantic import BaseModel, ValidationError
 
-from .schema import Id, Pair, Record, StageError, refusal
+from .schema import Id, Pair, Record, StageError, error_of
 
 # %% ../nbs/00b_files.ipynb #d926a311
 @contextmanager

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SYSTEM', 'GenerateParams', 'messages', 'build_prompt', 'made_once', 'packaged_smollm2', 'tiny_qwen3', 'find_model',
            'load_tokenizer', 'keep_trainable_on_cpu', 'Precision', 'choose_precision', 'load_model', 'model_hash',
-           'Generation', 'read_reply', 'sampling_of', 'generate_batch', 'stop_tokens', 'generate_arm', 'resume',
+           'Generation', 'read_reply', 'generation_params', 'generate_batch', 'stop_tokens', 'generate_arm', 'resume',
            'find_neighbours', 'questions_of', 'human_arm', 'arm_counts', 'generate_stage']
 
 # %% ../nbs/05_generate.ipynb #63998837
@@ -21,7 +21,7 @@ from .schema import Pair, Record, StageError, best_first, replies_file
 from .files import locked, read_rows, resolve, sha256, to_lines, write_text
 from .params import StageParams
 from .run import SAMPLE_CACHE, open_stage, sample_rows
-from .charts import progress, quiet_libraries, shown
+from .charts import progress, quiet_libraries, counts_table
 from .text import fence
 from .vectors import Vectors
 
@@ -276,7 +276,7 @@ def read_reply(text: str) -> tuple[str | None, str | None]:
     return (text, None) if text else (None, "empty")
 
 # %% ../nbs/05_generate.ipynb #d56bb01a
-def sampling_of(params) -> dict:
+def generation_params(params) -> dict:
     "The settings that shape a reply beside model, prompt and seed"
     return {
         name: getattr(params, name)
@@ -468,7 +468,7 @@ def generate_stage(params: GenerateParams):
         for arm, (seed, shown_examples) in arms.items():
             partial = stage.path(f"generations/.{arm}.partial.jsonl")
             rows = generate_arm(
-                arm, tweets, model, tokenizer, weights, seed, sampling_of(params), partial, shown_examples
+                arm, tweets, model, tokenizer, weights, seed, generation_params(params), partial, shown_examples
             )
             stage.write(replies_file(arm), rows)
             stage.seeds[arm] = seed
@@ -477,4 +477,4 @@ def generate_stage(params: GenerateParams):
         stage.models |= {"model": params.model, "weights": weights, "encoder": params.encoder}
     for arm in arms:  # only now: a kill between two arms must not cost the finished one
         stage.path(f"generations/.{arm}.partial.jsonl").unlink(missing_ok=True)
-    return shown(stage)
+    return counts_table(stage)

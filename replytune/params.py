@@ -17,7 +17,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .schema import STAGES, ParameterError, refusal
+from .schema import STAGES, ParameterError, error_of
 from .files import explain, project_root
 
 # %% ../nbs/00c_params.ipynb #baa34033

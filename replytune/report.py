@@ -16,7 +16,7 @@ from .schema import ARMS, Pair, replies_file
 from .files import read_records, read_rows, resolve
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, disclaimer, open_stage
-from .charts import COLOURS, Chart, draw, shown
+from .charts import COLOURS, Chart, draw, counts_table
 from .validate import one_example_each, reasons_chart
 from .generate import Generation
 from .train import loss_chart
@@ -284,4 +284,4 @@ def report_stage(params: ReportParams):
             stage.write(f"figures/{name}.svg", chart.svg)
         stage.write("report.html", render(stage.run, manifest, figures, params))
         stage.counts = {"figures": len(figures), "tweets": stats["n_tweets"]}
-    return shown(stage)
+    return counts_table(stage)

@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['CHECKS', 'REASONS', 'DECIDES', 'COMMON', 'INJECTION', 'BLANK', 'REPEATS', 'REPEAT_GAP', 'ABOUT_TEXT', 'SHOWS',
            'OPEN_SHOWS', 'STYLE', 'KEYS', 'ON_BUTTONS', 'LISTEN', 'PEOPLE', 'ReviewParams', 'Decision', 'seen_hash',
-           'Standing', 'of_today', 'standing_of', 'ReviewState', 'last_on', 'ReviewLog', 'decisions_in', 'is_decision',
-           'complete_tail', 'Around', 'topics_of', 'near_copies', 'hints', 'hidden_places', 'repeat_gap',
-           'chosen_for_repeat', 'edited', 'edit_problems', 'Desk', 'due_repeat', 'owes_repeat', 'listed', 'waits',
-           'belongs', 'within_options', 'fits', 'disputes', 'votes_on', 'differ', 'act', 'check_decision', 'next_marks',
-           'move_on', 'step_back', 'comes_blind', 'show', 'browse', 'narrow', 'Note', 'Draft', 'aside', 'remember',
-           'usable_note', 'drafts', 'write_draft', 'resume', 'readable_text', 'post', 'span', 'known', 'card',
-           'labelled', 'keyboard', 'Panel', 'choose', 'press', 'failing_marks', 'open_editor', 'save_edit', 'arranged',
-           'redraw', 'draw_notice', 'shown_card', 'verdict_in_words', 'status_line', 'seconds_each', 'still',
-           'review_panel', 'open_folder', 'bounds_of', 'review_frame', 'as_cells', 'actions_on', 'record_frame',
-           'check_row', 'agreement', 'all_agreement', 'first_answer', 'read_logs', 'states_of', 'disagreements',
-           'decisions_frame', 'pace_chart', 'shares_with_intervals', 'keep_rate_chart', 'drift_chart',
-           'reviewers_frame', 'progress_parts', 'review_progress', 'apply_reviews', 'why_open', 'bring_in',
-           'check_edits', 'review_stage', 'finish_review']
+           'Standing', 'drop_outdated', 'standing_of', 'ReviewState', 'last_on', 'ReviewLog', 'decisions_in',
+           'is_decision', 'complete_tail', 'ReviewContext', 'topics_of', 'near_copies', 'hints', 'hidden_places',
+           'repeat_gap', 'chosen_for_repeat', 'edited', 'edit_problems', 'ReviewSession', 'due_repeat', 'owes_repeat',
+           'filtered_ids', 'queue_key', 'in_scope', 'within_options', 'matches_status', 'disputes', 'votes_on',
+           'differ', 'act', 'check_decision', 'next_marks', 'move_on', 'undo_or_redo', 'comes_blind', 'show', 'browse',
+           'set_filter', 'Note', 'Draft', 'aside', 'remember', 'usable_note', 'drafts', 'write_draft', 'resume',
+           'readable_text', 'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'Panel', 'choose', 'press',
+           'failing_marks', 'open_editor', 'save_edit', 'arranged', 'redraw', 'draw_notice', 'shown_card',
+           'verdict_in_words', 'status_line', 'seconds_each', 'static_html', 'review_panel', 'open_folder', 'bounds_of',
+           'review_frame', 'as_cells', 'actions_on', 'record_frame', 'check_row', 'agreement', 'all_agreement',
+           'first_answer', 'read_logs', 'states_of', 'disagreements', 'decisions_frame', 'pace_chart',
+           'shares_with_intervals', 'keep_rate_chart', 'drift_chart', 'reviewers_frame', 'progress_parts',
+           'review_progress', 'apply_reviews', 'why_open', 'bring_in', 'check_edits', 'review_stage', 'finish_review']
 
 # %% ../nbs/04_review.ipynb #741d2dfb
 import html
@@ -35,18 +35,18 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, ValidationError, model_validator
 
-from .schema import Pair, Record, StageError, Unavailable, number_or_reason, refusal, unavailable
+from .schema import Pair, Record, StageError, Unavailable, number_or_reason, error_of, unavailable
 from replytune.files import (
     explain, read_records, read_rows, resolve, sha256, to_lines, whole_lines, write_text,
 )
 from .params import StageParams
 from .run import SAMPLE_CACHE, Run, check_input, open_stage, sample_copy, sample_rows
-from .charts import COLOURS, Chart, draw, shown
+from .charts import COLOURS, Chart, draw, counts_table
 from .text import INVISIBLE
 from .vectors import NearPairs, Vectors
 from .collect import link_count
 from .validate import ValidateParams, cheap_reasons, decide, measure, measure_cheaply
-from .clean import EARLIER, CleanParams, audit_with, split_counts, tidy
+from .clean import EARLIER, CleanParams, audit_with, split_counts, normalize_text
 
 # %% ../nbs/04_review.ipynb #9b3e17e4
 class ReviewParams(StageParams):
@@ -123,7 +123,7 @@ class Standing(NamedTuple):
         return self.decision is not None and not self.flagged and not self.contradicted
 
 
-def of_today(standing: Standing, today: str) -> Standing:
+def drop_outdated(standing: Standing, today: str) -> Standing:
     "Without what was said about other texts than those of this hash"
     if standing.decision and standing.decision.seen not in (None, today):
         standing = standing._replace(decision=None)
@@ -295,7 +295,7 @@ def complete_tail(path: Path):
     whole_lines(path)
 
 # %% ../nbs/04_review.ipynb #93b36983
-class Around(NamedTuple):
+class ReviewContext(NamedTuple):
     "What the desk knows about the pairs besides the pairs"
 
     topics: dict = {}  # tweet id: name of its topic
@@ -424,7 +424,7 @@ ABOUT_TEXT = frozenset("link characters unique_words generic spam personal_data 
 
 def edited(pair: Pair, text: str | None) -> Pair:
     "The pair with a reviewer's text, tidied, keeping the one it was collected with"
-    text = tidy(text or "")
+    text = normalize_text(text or "")
     return pair.model_copy(
         update={
             "reply": text,
@@ -454,11 +454,11 @@ def edit_problems(pair: Pair, text: str | None, bounds: ValidateParams) -> list[
     return [words[reason] for reason in cheap_reasons(new, bounds) if reason in words]
 
 # %% ../nbs/04_review.ipynb #9a371503
-class Desk:
+class ReviewSession:
     """A reviewer's place among the pairs; everything but the drawing. `StageError`: what was asked for
     cannot be done"""
 
-    def __init__(self, pairs: list[Pair], log: ReviewLog, around: Around = Around(), clock=time.monotonic):
+    def __init__(self, pairs: list[Pair], log: ReviewLog, around: ReviewContext = ReviewContext(), clock=time.monotonic):
         self.pairs, self.log, self.around, self.clock = pairs, log, around, clock
         self.by_id = {pair.reply_id: pair for pair in pairs}
         self.place = {pair.reply_id: place for place, pair in enumerate(pairs)}
@@ -477,16 +477,16 @@ class Desk:
 
     def now(self, reply_id: str) -> Standing:
         "Where the reviewer stands; what was said about other texts than today's does not count"
-        return of_today(self.state[reply_id], self.seen[reply_id])
+        return drop_outdated(self.state[reply_id], self.seen[reply_id])
 
 # %% ../nbs/04_review.ipynb #c4f81d27
-def due_repeat(desk: Desk, gap: int) -> str | None:
+def due_repeat(desk: ReviewSession, gap: int) -> str | None:
     "A chosen pair whose second answer is missing and whose first lies `gap` decisions back; the oldest"
     due = [id for id in desk.chosen if owes_repeat(desk, id, gap)]
     return min(due, key=desk.state.touched.get, default=None)
 
 
-def owes_repeat(desk: Desk, reply_id: str, gap: int) -> bool:
+def owes_repeat(desk: ReviewSession, reply_id: str, gap: int) -> bool:
     "Has a chosen pair its first answer, `gap` decisions back, and not its second?"
     now = desk.now(reply_id)
     return (
@@ -497,25 +497,25 @@ def owes_repeat(desk: Desk, reply_id: str, gap: int) -> bool:
 SHOWS = ("undecided", "flagged", "skipped", "kept", "edited", "rejected", "disputed", "with hints", "all")
 
 
-def listed(desk: Desk) -> list[str]:
+def filtered_ids(desk: ReviewSession) -> list[str]:
     "The reply ids on the desk, in the order in which they come up"
-    inside = [pair.reply_id for pair in desk.pairs if belongs(desk, pair)]
+    inside = [pair.reply_id for pair in desk.pairs if in_scope(desk, pair)]
     if desk.only == "undecided":
         waiting = [id for id in inside if not desk.now(id).settled]
-        return sorted(waiting, key=lambda id: waits(desk, id))
+        return sorted(waiting, key=lambda id: queue_key(desk, id))
     if desk.only == "disputed":
         disputed = disputes(desk)
         return [id for id in inside if id in disputed]
-    return [id for id in inside if fits(desk, id)]
+    return [id for id in inside if matches_status(desk, id)]
 
 
-def waits(desk: Desk, reply_id: str) -> tuple:
+def queue_key(desk: ReviewSession, reply_id: str) -> tuple:
     "Sorts what is undecided: flagged and skipped pairs last"
     now = desk.now(reply_id)
     return (now.flagged, now.skips, desk.place[reply_id])
 
 
-def belongs(desk: Desk, pair: Pair) -> bool:
+def in_scope(desk: ReviewSession, pair: Pair) -> bool:
     "Is the pair in the topic or cluster that the desk is narrowed to?"
     kind, _, name = desk.within.partition(" ")
     if kind == "topic":
@@ -523,7 +523,7 @@ def belongs(desk: Desk, pair: Pair) -> bool:
     return kind == "everything" or (pair.cluster or pair.tweet_id) == name
 
 
-def within_options(desk: Desk) -> list[tuple[str, str]]:
+def within_options(desk: ReviewSession) -> list[tuple[str, str]]:
     "Everything, each topic, and each cluster of more than one pair, with the values that `narrow` takes"
     sizes = Counter(pair.cluster or pair.tweet_id for pair in desk.pairs)
     first = {(pair.cluster or pair.tweet_id): pair.tweet for pair in reversed(desk.pairs)}
@@ -539,7 +539,7 @@ def within_options(desk: Desk) -> list[tuple[str, str]]:
     ]
 
 
-def fits(desk: Desk, reply_id: str) -> bool:
+def matches_status(desk: ReviewSession, reply_id: str) -> bool:
     "Does the pair belong under the heading that is shown?"
     now = desk.now(reply_id)
     verdict = now.decision.decision if now.settled else None
@@ -557,7 +557,7 @@ def fits(desk: Desk, reply_id: str) -> bool:
     }[desk.only]
 
 
-def disputes(desk: Desk) -> dict[str, dict[str, Decision]]:
+def disputes(desk: ReviewSession) -> dict[str, dict[str, Decision]]:
     "Pairs over which reviewers differ, this one or others, with their decisions"
     voices = {log.reviewer: log.sync() for log in (desk.log, *desk.around.others)}
     return {id: votes for id in desk.place if differ(votes := votes_on(voices, id, desk.seen[id]))}
@@ -565,7 +565,7 @@ def disputes(desk: Desk) -> dict[str, dict[str, Decision]]:
 
 def votes_on(voices: dict[str, ReviewState], reply_id: str, today: str) -> dict[str, Decision]:
     "Each reviewer's settled decision on a pair, about the texts of the hash `today`"
-    found = {reviewer: of_today(state[reply_id], today) for reviewer, state in voices.items()}
+    found = {reviewer: drop_outdated(state[reply_id], today) for reviewer, state in voices.items()}
     return {reviewer: now.decision for reviewer, now in found.items() if now.settled}
 
 
@@ -574,16 +574,16 @@ def differ(votes: dict[str, Decision]) -> bool:
     return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
 
 # %% ../nbs/04_review.ipynb #0a5a4e88
-def act(desk: Desk, name: str, reasons: tuple[str, ...] = (), text: str | None = None):
+def act(desk: ReviewSession, name: str, reasons: tuple[str, ...] = (), text: str | None = None):
     """Log one action on the pair that is shown, and move on. `text`: of an edit; with keep, that the
     collected text is meant"""
     desk.log.sync()
     if name in ("undo", "redo"):
-        return step_back(desk, name)
+        return undo_or_redo(desk, name)
     pair = desk.by_id.get(desk.current)
     if pair is None:
         raise StageError("there is no pair on the desk; choose another filter")
-    order, now = listed(desk), desk.now(pair.reply_id)
+    order, now = filtered_ids(desk), desk.now(pair.reply_id)
     own_edit = now.decision is not None and now.decision.decision == "edit" and not desk.repeat
     if name == "keep" and own_edit and text is None:
         name, text = "edit", now.decision.text  # the card shows the reviewer's text: that is what is kept
@@ -633,9 +633,9 @@ def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
     return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
 
 # %% ../nbs/04_review.ipynb #49a01695
-def move_on(desk: Desk, before: list[str]):
+def move_on(desk: ReviewSession, before: list[str]):
     "Show what follows the current pair; `before`: what was listed when it was acted on"
-    old, after = desk.current, listed(desk)
+    old, after = desk.current, filtered_ids(desk)
     if desk.only == "undecided" and desk.within == "everything":
         due = None if desk.repeat else due_repeat(desk, desk.gap)
         if due is None and not after:
@@ -648,13 +648,13 @@ def move_on(desk: Desk, before: list[str]):
     show(desk, coming[0] if coming else None)
 
 
-def step_back(desk: Desk, name: str):
+def undo_or_redo(desk: ReviewSession, name: str):
     "Undo or redo the reviewer's last action, and show the pair it was about"
     rows = desk.state.done if name == "undo" else desk.state.undone
     here = [row for row in rows if row.reply_id in desk.place]
     if not here:
         raise StageError(f"there is nothing to {name}")
-    row, order = here[-1], listed(desk)
+    row, order = here[-1], filtered_ids(desk)
     desk.log.add(row.reply_id, name)
     show(desk, row.reply_id, repeat=row.repeat or None)
     if name == "redo" and row.decision not in ("mark", "unflag"):
@@ -670,7 +670,7 @@ OPEN_SHOWS = (
 )  # filters that do not give an answer away
 
 
-def comes_blind(desk: Desk, reply_id: str | None) -> bool:
+def comes_blind(desk: ReviewSession, reply_id: str | None) -> bool:
     "Is a second answer due: after the gap, or at the end, where only second answers are left?"
     if reply_id not in desk.chosen or desk.only not in OPEN_SHOWS or not owes_repeat(desk, reply_id, 0):
         return False
@@ -678,7 +678,7 @@ def comes_blind(desk: Desk, reply_id: str | None) -> bool:
     return owes_repeat(desk, reply_id, max(desk.gap, 1)) or not waiting
 
 
-def show(desk: Desk, reply_id: str | None, repeat: bool | None = None):
+def show(desk: ReviewSession, reply_id: str | None, repeat: bool | None = None):
     """Put a pair on the desk; one whose second answer is due is blind however it is reached, unless
     `repeat` says what it is"""
     desk.repeat = comes_blind(desk, reply_id) if repeat is None else repeat
@@ -689,23 +689,23 @@ def show(desk: Desk, reply_id: str | None, repeat: bool | None = None):
     remember(desk)
 
 
-def browse(desk: Desk, step: int):
+def browse(desk: ReviewSession, step: int):
     """Show the neighbour: in the file while what is undecided is listed, so that the last card can be
     looked at again, else in the list"""
     if desk.only == "undecided":
-        order = [pair.reply_id for pair in desk.pairs if belongs(desk, pair)]
+        order = [pair.reply_id for pair in desk.pairs if in_scope(desk, pair)]
     else:
-        order = listed(desk)
+        order = filtered_ids(desk)
     if order:
         place = order.index(desk.current) if desk.current in order else 0
         show(desk, order[min(max(place + step, 0), len(order) - 1)])
 
 
-def narrow(desk: Desk, only: str | None = None, within: str | None = None):
+def set_filter(desk: ReviewSession, only: str | None = None, within: str | None = None):
     "Choose what is listed; the pair on the desk stays if it still belongs there"
     desk.log.sync()
     desk.only, desk.within = only or desk.only, within or desk.within
-    order = listed(desk)
+    order = filtered_ids(desk)
     if not order and (desk.only, desk.within) == ("undecided", "everything"):
         return move_on(desk, [])
     show(desk, desk.current if desk.current in order and not desk.repeat else order[0] if order else None)
@@ -734,13 +734,13 @@ def aside(log: ReviewLog, name: str = "") -> Path:
     return log.path.parent.parent / "reviewing" / f"{log.path.stem}{name and '.' + name}.jsonl"
 
 
-def remember(desk: Desk):
+def remember(desk: ReviewSession):
     "Keep filter and place"
     place = {"reply_id": desk.current, "repeat": desk.repeat, "lines": desk.state.lines}
     write_text(aside(desk.log), to_lines([Note(only=desk.only, within=desk.within, **place)]))
 
 
-def usable_note(desk: Desk) -> Note | None:
+def usable_note(desk: ReviewSession) -> Note | None:
     "The note beside the log; `None` if there is none that can be used today"
     try:
         note = Note.model_validate_json(aside(desk.log).read_bytes().splitlines()[0])
@@ -752,7 +752,7 @@ def usable_note(desk: Desk) -> Note | None:
     )
 
 
-def drafts(desk: Desk) -> dict[str, str]:
+def drafts(desk: ReviewSession) -> dict[str, str]:
     "Half-written edits by reply id, of this and other tabs"
     try:
         lines = aside(desk.log, "drafts").read_bytes().splitlines()
@@ -763,7 +763,7 @@ def drafts(desk: Desk) -> dict[str, str]:
     return {id: row.text for id, row in current.items() if row.actions == len(desk.state.of.get(id, []))}
 
 
-def write_draft(desk: Desk, text: str | None):
+def write_draft(desk: ReviewSession, text: str | None):
     "Open the editor (a text) or close it (`None`), and keep what is in it"
     if desk.current is None:
         raise StageError("there is no pair on the desk; choose another filter")
@@ -776,7 +776,7 @@ def write_draft(desk: Desk, text: str | None):
     write_text(aside(desk.log, "drafts"), to_lines(rows))
 
 
-def resume(desk: Desk):
+def resume(desk: ReviewSession):
     """Stand where the last session of this reviewer stopped, or at a half-written edit; without a usable
     note, at the first pair that waits"""
     note, written = usable_note(desk), drafts(desk)
@@ -784,12 +784,12 @@ def resume(desk: Desk):
         desk.only, desk.within = note.only, note.within
     same = note is not None and note.lines == desk.state.lines
     here = same and note.reply_id in desk.place
-    empty = same and note.reply_id is None and not listed(desk)
+    empty = same and note.reply_id is None and not filtered_ids(desk)
     at = note.reply_id if here or empty else next(iter(written), None)
     if at is not None or empty:
         blind = here and note.repeat and owes_repeat(desk, at, 0)
         return show(desk, at, blind if here else None)  # as it was, not as it would be if it came now
-    order = listed(desk)
+    order = filtered_ids(desk)
     show(desk, order[0] if order else None)
     if desk.current is None and desk.only == "undecided":
         move_on(desk, [])
@@ -1023,7 +1023,7 @@ def keyboard():
 class Panel:
     "Buttons, keys and a card over a `Desk`; `panel.widget` is what JupyterLab shows"
 
-    def __init__(self, desk: Desk):
+    def __init__(self, desk: ReviewSession):
         import ipywidgets
 
         self.desk, self.open_all, self.asking, self.message, self.error = desk, False, False, "", False
@@ -1107,11 +1107,11 @@ class Panel:
             self.drawing = False
 
 
-def choose(desk: Desk, only: str | None, within: str | None):
+def choose(desk: ReviewSession, only: str | None, within: str | None):
     "Narrow the desk, unless an edit would be lost"
     if desk.draft is not None:
         raise StageError("an edit is open: save it with Ctrl+Enter, or cancel it with Esc, then choose")
-    narrow(desk, only, within)
+    set_filter(desk, only, within)
 
 # %% ../nbs/04_review.ipynb #cf4dd0dc
 def press(panel: Panel, name: str):
@@ -1148,7 +1148,7 @@ def press(panel: Panel, name: str):
     panel.open_all = False
 
 
-def failing_marks(desk: Desk) -> tuple[str, ...]:
+def failing_marks(desk: ReviewSession) -> tuple[str, ...]:
     "The reasons that the marks on the current pair give"
     if desk.current is None:
         raise StageError("there is no pair on the desk; choose another filter")
@@ -1157,7 +1157,7 @@ def failing_marks(desk: Desk) -> tuple[str, ...]:
     return tuple(f"not {check}" for check in CHECKS if marks.get(check) is False)
 
 
-def open_editor(desk: Desk):
+def open_editor(desk: ReviewSession):
     "Put into the editor what was half written, or the reviewer's last text, or the reply"
     if desk.current is None:
         raise StageError("there is no pair on the desk; choose another filter")
@@ -1166,12 +1166,12 @@ def open_editor(desk: Desk):
     write_draft(desk, drafts(desk).get(desk.current, words))
 
 
-def save_edit(desk: Desk):
+def save_edit(desk: ReviewSession):
     "Log what is in the editor as the reviewer's text"
     if desk.draft is None:
         raise StageError("no edit is open; E opens one")
     last, reply = desk.now(desk.current).decision, desk.by_id[desk.current].reply
-    if tidy(desk.draft) != reply:
+    if normalize_text(desk.draft) != reply:
         act(desk, "edit", text=desk.draft)
     elif last is not None and last.text and not desk.repeat:
         act(desk, "keep", text=reply)  # an earlier edit is taken back
@@ -1300,7 +1300,7 @@ def verdict_in_words(now: Standing) -> str:
     return words + because + (", flagged" if now.flagged else "")
 
 # %% ../nbs/04_review.ipynb #e1e67b35
-def status_line(desk: Desk) -> str:
+def status_line(desk: ReviewSession) -> str:
     "Progress (second answers are counted in), pace and time left, as HTML"
     total = len(desk.pairs) + len(desk.chosen)
     done = sum(desk.now(id).settled for id in desk.place) + sum(
@@ -1328,7 +1328,7 @@ def seconds_each(rows: list[Decision], latest: int = 50) -> float | None:
     return max(sorted(times)[len(times) // 2], 0.1) if len(times) >= 5 else None
 
 # %% ../nbs/04_review.ipynb #b14995b4
-def still(panel: Panel) -> str:
+def static_html(panel: Panel) -> str:
     "The panel as it looks now, as HTML that needs no kernel"
     names = [name for name in KEYS if name not in ("save", "cancel")]
     keys = "".join(f"<span>{html.escape(panel.buttons[name].description)}</span>" for name in names)
@@ -1354,8 +1354,8 @@ def review_panel(run: str, reviewer: str, encoder: str | None = None) -> Panel:
         for path in sorted((folder / "reviews").glob("*.jsonl"))
         if path.stem != reviewer
     )
-    around = Around(topics_of(pairs, vectors), near, bounds_of(folder), others)
-    return Panel(Desk(pairs, ReviewLog(folder / f"reviews/{reviewer}.jsonl", reviewer), around))
+    around = ReviewContext(topics_of(pairs, vectors), near, bounds_of(folder), others)
+    return Panel(ReviewSession(pairs, ReviewLog(folder / f"reviews/{reviewer}.jsonl", reviewer), around))
 
 
 def open_folder(run: str, reviewer: str) -> Run:
@@ -1396,7 +1396,7 @@ def review_frame(run: str, reviewer: str):
 
 def as_cells(state: ReviewState, pair: Pair) -> tuple[str, tuple[str, ...], str | None]:
     "Decision, reasons and text as a table shows them: empty unless the decision stands, for today's texts"
-    now = of_today(state[pair.reply_id], seen_hash(pair))
+    now = drop_outdated(state[pair.reply_id], seen_hash(pair))
     if not now.settled:
         return "", (), None
     return now.decision.decision, tuple(now.decision.reasons), now.decision.text
@@ -1579,7 +1579,7 @@ def decisions_frame(pairs: list[Pair], voices: dict[str, ReviewState], topics: d
     for reviewer, state in voices.items():
         for row in state.done:
             pair = by_id.get(row.reply_id)
-            if pair and row is of_today(state[row.reply_id], seen_hash(pair)).decision:
+            if pair and row is drop_outdated(state[row.reply_id], seen_hash(pair)).decision:
                 moment = row.decided_at and row.decided_at.astimezone(timezone.utc)
                 about = {"topic": topics.get(pair.tweet_id), "author": pair.reply_author}
                 made = {"reviewer": reviewer, "decided_at": moment, "seconds": row.seconds}
@@ -1684,7 +1684,7 @@ def reviewers_frame(pairs: list[Pair], frame, voices: dict[str, ReviewState]):
     rows = {}
     for name, state in voices.items():
         mine = frame[frame["reviewer"] == name]
-        standing = [of_today(state[pair.reply_id], seen_hash(pair)) for pair in pairs]
+        standing = [drop_outdated(state[pair.reply_id], seen_hash(pair)) for pair in pairs]
         settled = [now.decision.decision for now in standing if now.settled]
         median = mine["seconds"].dropna().median()
         rows[name] = {
@@ -1749,7 +1749,7 @@ def apply_reviews(
     kept, rejected, still_open = [], [], {}
     for pair in pairs:
         standings = {
-            name: of_today(state[pair.reply_id], seen_hash(pair)) for name, state in voices.items()
+            name: drop_outdated(state[pair.reply_id], seen_hash(pair)) for name, state in voices.items()
         }
         if adjudicator in standings and standings[adjudicator].settled:
             standings = {adjudicator: standings[adjudicator]}
@@ -1827,7 +1827,7 @@ def review_stage(params: ReviewParams):
                 " FROM=04"
             )
         finish_review(stage, pairs, kept, rejected, voices)
-    return shown(stage)
+    return counts_table(stage)
 
 
 def finish_review(stage, pairs: list[Pair], kept: list[Pair], rejected: list[dict], voices: dict):

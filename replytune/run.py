@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Iterable, NamedTuple
 
-from .schema import FILES, Pair, Record, StageError, refusal
+from .schema import FILES, Pair, Record, StageError, error_of
 from replytune.files import (
     file_hashes, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
 )

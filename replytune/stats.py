@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['StatsParams', 'tweet_scores', 'interval', 'sign_flip_p', 'tweets_needed', 'decide', 'operating_characteristics',
-           'sound', 'analyse', 'stats_stage', 'forest_chart']
+           'validity_checks', 'analyse', 'stats_stage', 'forest_chart']
 
 # %% ../nbs/08_stats.ipynb #beab3944
 import json
@@ -18,7 +18,7 @@ from .schema import StageError, check_contrast
 from .files import read_rows
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, open_stage, sample_rows
-from .charts import COLOURS, Chart, draw, shown
+from .charts import COLOURS, Chart, draw, counts_table
 
 # %% ../nbs/08_stats.ipynb #4b959e65
 class StatsParams(StageParams):
@@ -182,7 +182,7 @@ def operating_characteristics(
     return {name: round(counts[name] / runs, 3) for name in ("GO", "NO-GO", "INCONCLUSIVE")}
 
 # %% ../nbs/08_stats.ipynb #107380e3
-def sound(judgements: list[dict], accuracy: dict, params: StatsParams) -> dict[str, str | None]:
+def validity_checks(judgements: list[dict], accuracy: dict, params: StatsParams) -> dict[str, str | None]:
     "Each check by name, with what failed or `None`"
     null_scores, _ = tweet_scores(judgements, params.null)
     low, high = (
@@ -216,7 +216,7 @@ def analyse(judgements: list[dict], accuracy: dict, params: StatsParams) -> dict
     "Everything stage 08 reports: the primary contrast, the others, the checks"
     from statsmodels.stats.multitest import multipletests
 
-    checks = sound(judgements, accuracy, params)
+    checks = validity_checks(judgements, accuracy, params)
     contrasts = {}
     for name in dict.fromkeys(row["contrast"] for row in judgements):
         scores, unscored = tweet_scores(judgements, name)
@@ -268,7 +268,7 @@ def stats_stage(params: StatsParams):
             "contrasts": 1 + len(result["contrasts"]),
             "checks failed": sum(not row["passed"] for row in result["checks"]),
         }
-    return shown(stage)
+    return counts_table(stage)
 
 # %% ../nbs/08_stats.ipynb #32360dd2
 def forest_chart(stats: dict, note: str = "") -> Chart:

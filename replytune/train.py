@@ -20,11 +20,11 @@ from .schema import Pair, StageError, replies_file
 from .files import sha256, write_text
 from .params import StageParams
 from .run import code_version, open_stage, sample_copy, sample_rows
-from .charts import COLOURS, Chart, draw, progress, quiet_libraries, shown
+from .charts import COLOURS, Chart, draw, progress, quiet_libraries, counts_table
 from .text import fence
 from replytune.generate import (
     GenerateParams, Precision, arm_counts, build_prompt, choose_precision, generate_arm, generate_stage,
-    load_model, load_tokenizer, model_hash, questions_of, sampling_of,
+    load_model, load_tokenizer, model_hash, questions_of, generation_params,
 )
 
 # %% ../nbs/06_train.ipynb #c0eb713a
@@ -358,7 +358,7 @@ def train_stage(params: TrainParams):
         tuned, tokenizer = load_tuned(sampled.model, precision, adapter), load_tokenizer(sampled.model)
         partial = stage.path("generations/.tuned.partial.jsonl")
         rows = generate_arm(
-            "tuned", tweets, tuned, tokenizer, weights, sampled.seed, sampling_of(sampled), partial
+            "tuned", tweets, tuned, tokenizer, weights, sampled.seed, generation_params(sampled), partial
         )
         stage.notes["precision"] = precision._asdict()
         stage.write(replies_file("tuned"), rows)
@@ -366,4 +366,4 @@ def train_stage(params: TrainParams):
         stage.seeds |= {"training": params.seed, "tuned": sampled.seed}
         stage.models |= {"model": sampled.model, "weights": weights}
     partial.unlink(missing_ok=True)  # the stage is signed
-    return shown(stage)
+    return counts_table(stage)

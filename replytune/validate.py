@@ -6,7 +6,7 @@
 __all__ = ['WORD', 'SPAM_WORDS', 'SPAM_PHRASES', 'SPAM_LINES', 'GENERIC_WORDS', 'GENERIC_PHRASES', 'GENERIC_LINES', 'STOP_WORDS',
            'UNKNOWN', 'ValidateParams', 'line_of', 'spam_words', 'generic_share', 'words_of', 'personal_data',
            'telephone', 'like_a_number', 'english_probability', 'toxicity_model', 'Measures', 'measure_cheaply',
-           'Reject', 'says_english', 'cheap_reasons', 'decide', 'widened', 'measure', 'toxicity_name', 'what_if',
+           'RejectReason', 'says_english', 'cheap_reasons', 'decide', 'widened', 'measure', 'toxicity_name', 'what_if',
            'data_warnings', 'reasons_chart', 'one_example_each', 'validate_stage']
 
 # %% ../nbs/02_validate.ipynb #49063f45
@@ -25,8 +25,8 @@ from .schema import Pair, StageError
 from .files import resolve, sha256
 from .params import StageParams
 from .run import open_stage, sample_rows
-from .charts import COLOURS, Chart, draw, quiet_libraries, shown
-from .text import visible
+from .charts import COLOURS, Chart, draw, quiet_libraries, counts_table
+from .text import without_hidden
 from .vectors import ScoreCache
 
 # %% ../nbs/02_validate.ipynb #fed5b2db
@@ -245,7 +245,7 @@ class Measures(NamedTuple):
 # %% ../nbs/02_validate.ipynb #7ffa828b
 def measure_cheaply(pair: Pair) -> Measures:
     "Everything that needs no model"
-    text = visible(pair.reply)
+    text = without_hidden(pair.reply)
     words = words_of(text)
     line = line_of(words)
     return Measures(
@@ -273,7 +273,7 @@ def measure_cheaply(pair: Pair) -> Measures:
     )
 
 # %% ../nbs/02_validate.ipynb #d71a7627
-class Reject(StrEnum):
+class RejectReason(StrEnum):
     "Every reason a pair is turned down, in the order they are told"
 
     tweet_is_retweet = "tweet_is_retweet"
@@ -301,7 +301,7 @@ class Reject(StrEnum):
     unmeasured = "unmeasured"  # the models were not asked: other measures are far outside
 
 
-UNKNOWN = frozenset(reason for reason in Reject if reason.endswith("_unknown"))
+UNKNOWN = frozenset(reason for reason in RejectReason if reason.endswith("_unknown"))
 
 # %% ../nbs/02_validate.ipynb #309c6c1a
 def says_english(label: str | None) -> bool:
@@ -309,50 +309,50 @@ def says_english(label: str | None) -> bool:
     return label is not None and label.lower().replace("_", "-").split("-")[0] == "en"
 
 
-def cheap_reasons(found: Measures, bounds: ValidateParams) -> list[Reject]:
+def cheap_reasons(found: Measures, bounds: ValidateParams) -> list[RejectReason]:
     "The reasons that need no model, in the order of `Reject`"
     reasons = []
     if found.tweet_is_retweet:
-        reasons.append(Reject.tweet_is_retweet)
+        reasons.append(RejectReason.tweet_is_retweet)
     if found.tweet_is_quote:
-        reasons.append(Reject.tweet_is_quote)
+        reasons.append(RejectReason.tweet_is_quote)
     if found.tweet_language not in (None, "en") and not says_english(found.tweet_language):
-        reasons.append(Reject.tweet_language)
+        reasons.append(RejectReason.tweet_language)
     for value, low, high, unknown, outside in (
         (
             found.tweet_likes,
             bounds.tweet_likes_min,
             bounds.tweet_likes_max,
-            Reject.tweet_likes_unknown,
-            Reject.tweet_likes,
+            RejectReason.tweet_likes_unknown,
+            RejectReason.tweet_likes,
         ),
         (
             found.tweet_retweets,
             bounds.tweet_retweets_min,
             bounds.tweet_retweets_max,
-            Reject.tweet_retweets_unknown,
-            Reject.tweet_retweets,
+            RejectReason.tweet_retweets_unknown,
+            RejectReason.tweet_retweets,
         ),
         (
             found.reply_likes,
             bounds.reply_likes_min,
             bounds.reply_likes_max,
-            Reject.reply_likes_unknown,
-            Reject.reply_likes,
+            RejectReason.reply_likes_unknown,
+            RejectReason.reply_likes,
         ),
         (
             found.followers,
             bounds.followers_min,
             bounds.followers_max,
-            Reject.followers_unknown,
-            Reject.followers,
+            RejectReason.followers_unknown,
+            RejectReason.followers,
         ),
         (
             found.delay,
             bounds.delay_min_seconds,
             bounds.delay_max_seconds,
-            Reject.delay_unknown,
-            Reject.delay,
+            RejectReason.delay_unknown,
+            RejectReason.delay,
         ),
     ):
         if value is None:
@@ -360,32 +360,32 @@ def cheap_reasons(found: Measures, bounds: ValidateParams) -> list[Reject]:
         elif not low <= value <= high:
             reasons.append(outside)
     if found.media:
-        reasons.append(Reject.media)
+        reasons.append(RejectReason.media)
     if found.links:
-        reasons.append(Reject.link)
+        reasons.append(RejectReason.link)
     if not bounds.characters_min <= found.characters <= bounds.characters_max:
-        reasons.append(Reject.characters)
+        reasons.append(RejectReason.characters)
     if found.unique_words < bounds.unique_words_min:
-        reasons.append(Reject.unique_words)
+        reasons.append(RejectReason.unique_words)
     if found.generic_share >= bounds.generic_share_max:
-        reasons.append(Reject.generic)
+        reasons.append(RejectReason.generic)
     if found.spam_words:
-        reasons.append(Reject.spam)
+        reasons.append(RejectReason.spam)
     if found.personal_data:
-        reasons.append(Reject.personal_data)
+        reasons.append(RejectReason.personal_data)
     return reasons
 
 
-def decide(found: Measures, bounds: ValidateParams) -> list[Reject]:
+def decide(found: Measures, bounds: ValidateParams) -> list[RejectReason]:
     "Every reason against a pair; an empty list means it may teach"
     reasons = cheap_reasons(found, bounds)
     if found.english is None or found.toxicity is None:
-        return reasons + [Reject.unmeasured]
+        return reasons + [RejectReason.unmeasured]
     labelled = bounds.believe_platform_language and says_english(found.platform_language)
     if found.english < bounds.language_confidence_min and not labelled:
-        reasons.append(Reject.language)
+        reasons.append(RejectReason.language)
     if not found.toxicity < bounds.toxicity_max:
-        reasons.append(Reject.toxic)
+        reasons.append(RejectReason.toxic)
     return reasons
 
 # %% ../nbs/02_validate.ipynb #ec289f47
@@ -407,7 +407,7 @@ def measure(pairs: list[Pair], bounds: ValidateParams, cache: Path | None = None
     bounds. `cache`: a folder for their scores"""
     cheap, outer = [measure_cheaply(pair) for pair in pairs], widened(bounds)
     near = [place for place, found in enumerate(cheap) if set(cheap_reasons(found, outer)) <= UNKNOWN]
-    texts = [visible(pairs[place].reply) for place in near]
+    texts = [without_hidden(pairs[place].reply) for place in near]
     if not texts:
         return cheap
     language = ScoreCache(cache, "language langdetect seed 0")
@@ -451,7 +451,7 @@ def what_if(measures: list[Measures], bounds: ValidateParams) -> list[dict]:
                 "now": getattr(bounds, name),
                 "moved to": moved,
                 "more pairs": outcomes.count([]) - now,
-                "unmeasured": outcomes.count([Reject.unmeasured]),
+                "unmeasured": outcomes.count([RejectReason.unmeasured]),
             }
         )
     return rows
@@ -524,7 +524,7 @@ def one_example_each(rejected: list[dict]) -> list[dict]:
             "with": len(examples[reason]["reasons"]) - 1,
             "reply": examples[reason]["pair"]["reply"],
         }
-        for reason in Reject
+        for reason in RejectReason
         if reason in examples
     ]
 
@@ -551,13 +551,13 @@ def validate_stage(params: ValidateParams):
             ],
         )
         if not kept:
-            told = {str(reason): counts[reason] for reason in Reject if counts[reason]}
+            told = {str(reason): counts[reason] for reason in RejectReason if counts[reason]}
             raise StageError(f"no pair of {len(pairs)} is within the bounds: {told}")
         stage.notes["warnings"] = data_warnings(pairs, kept)
         for warning in stage.notes["warnings"]:
             print(f"warning: {warning}", file=sys.stderr)
         stage.models["toxicity"] = toxicity_name(params)
         stage.counts = {"pairs": len(pairs), "valid": kept} | {
-            str(reason): counts[reason] for reason in Reject if counts[reason]
+            str(reason): counts[reason] for reason in RejectReason if counts[reason]
         }
-    return shown(stage)
+    return counts_table(stage)

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Callable, Iterator
 
-from .schema import StageError, refusal
+from .schema import StageError, error_of
 from .files import append_lines, file_hashes, locked, read_rows, resolve, sha256, whole_lines
 from .run import SAMPLE_CACHE, package_versions
 from .charts import progress, quiet_libraries

@@ -14,7 +14,7 @@ import pytest
 
 from replytune import collect
 from replytune.files import read_rows
-from replytune.collect import CollectParams, Purchase, Refused, Stock, buy, collect_stage, liked_pairs, plan_code, rebuild_checkpoint
+from replytune.collect import CollectParams, Purchase, Refused, CollectedRows, buy, collect_stage, liked_pairs, plan_code, rebuild_checkpoint
 from replytune.schema import ParameterError, StageError
 from replytune.files import project_root, resolve
 from replytune.run import Run
@@ -53,7 +53,7 @@ def serving(server: ApifyServer | None = None, **faults):
 
 def bought_posts(folder) -> dict:
     "By id, what the rows on the disk say"
-    return {post.id: post for post in Stock(Purchase(Path(folder) / "purchase")).of()[0]}
+    return {post.id: post for post in CollectedRows(Purchase(Path(folder) / "purchase")).of()[0]}
 
 
 def on_the_disk(folder, server: ApifyServer) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from replytune.text import copy_key
 from replytune.vectors import NearPairs, Vectors, components, near_blocks, near_pairs
-from replytune.clean import CleanParams, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, earlier_pairs, exact_groups, keep_best, not_collected_again, placed, quality, quotations, split_of, tidy, tweet_clusters
+from replytune.clean import CleanParams, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, earlier_pairs, exact_groups, keep_best, not_collected_again, assign_splits, quality, quotations, split_of, normalize_text, tweet_clusters
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, StageError
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
@@ -38,8 +38,8 @@ WORDS = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from
 @settings(max_examples=800, deadline=None)
 @given(WORDS)
 def test_tidy_is_idempotent_and_keeps_digits_and_punctuation(text):
-    once = tidy(text)
-    assert tidy(once) == once
+    once = normalize_text(text)
+    assert normalize_text(once) == once
     composed = unicodedata.normalize("NFC", text)
     kept = lambda some: [char for char in some if unicodedata.category(char)[0] in "NPS" and not unicodedata.category(char) == "Cf"]
     assert kept(once) == kept(composed)
@@ -48,15 +48,15 @@ def test_tidy_is_idempotent_and_keeps_digits_and_punctuation(text):
 
 
 @pytest.mark.parametrize("text", ["1000 to 10000 users, $5,000, port 8000, www.x.com", "wait... what?!! #BuildInPublic 👩‍💻 👍🏽", "NO. Never - ever; a/b C++ 1.0.0", "¯\\_(ツ)_/¯", "straße İstanbul naïve 東京"])
-def test_what_people_write_stays(text): assert tidy(text) == text
+def test_what_people_write_stays(text): assert normalize_text(text) == text
 
 
 @pytest.mark.parametrize("text", ["Add an AAAA record", "yyyy-MM-dd HH:mm:ss.SSSS", "yyyyMMdd and MMMM", "0xFFFF and 0xffffffff", "color: #ffffaa, not #aaaaaa", "ask @heeeeey or see #wooooow", "deaaaad beef, file_xxxxy", "IIIIII", "v1aaaa", "send AAAAAAAAAAAAAAAA (16 bytes)", "AKIAXXXXXXXXXXXX", "sk-xxxxxxxxxxxx", "example.aaaargh"])
-def test_what_only_looks_drawn_out_stays(text): assert tidy(text) == text
+def test_what_only_looks_drawn_out_stays(text): assert normalize_text(text) == text
 
 
 @pytest.mark.parametrize("text, plain", [("Sooooo good", "Sooo good"), ("YESSSSS!", "YESSS!"), ("Hmmmmm, noooo", "Hmmm, nooo"), ("a" * 90, "aaa"), ("see: waaaait", "see: waaait"), ("wait...sooooo", "wait...sooo"), ("one\n\n\n  two", "one\ntwo")])
-def test_what_is_drawn_out_is_shortened(text, plain): assert tidy(text) == plain and tidy(plain) == plain
+def test_what_is_drawn_out_is_shortened(text, plain): assert normalize_text(text) == plain and normalize_text(plain) == plain
 
 
 # copies
@@ -121,11 +121,11 @@ def test_more_data_never_moves_an_old_group(seed, vectors):
     tweets = sorted({pair.tweet_id for pair in PAIRS})
     few = set(generator.choice(tweets, size=len(tweets) // 2, replace=False))
     params = CleanParams(seed=seed, test_share=0.3, dev_share=0.2)
-    some, every = placed([pair for pair in PAIRS if pair.tweet_id in few], params, vectors)[0], placed(PAIRS, params, vectors)[0]
+    some, every = assign_splits([pair for pair in PAIRS if pair.tweet_id in few], params, vectors)[0], assign_splits(PAIRS, params, vectors)[0]
     cluster, side = {pair.tweet_id: pair.cluster for pair in every}, {pair.tweet_id: pair.split for pair in every}
     same = [pair for pair in some if pair.cluster == cluster[pair.tweet_id]]
     assert all(pair.split == side[pair.tweet_id] for pair in same) and len(same) > 0.9 * len(some) and len(set(side.values())) == 3
-    assert {pair.tweet_id: pair.split for pair in placed(every[::-1], params, vectors)[0]} == side  # nor does the order of the file
+    assert {pair.tweet_id: pair.split for pair in assign_splits(every[::-1], params, vectors)[0]} == side  # nor does the order of the file
 
 
 def test_the_bound_can_be_moved_without_comparing_again(vectors):
@@ -255,28 +255,28 @@ def test_a_hidden_leak_is_caught_and_cleaned_away(name, vectors):
 def test_older_tweets_keep_the_sides_of_an_earlier_run(vectors):
     params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
     old = [pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS]
-    before = {pair.tweet_id: pair.split for pair in placed(old, params, vectors)[0]}
-    train, test = (next(pair for pair in placed(old, params, vectors)[0] if pair.split == side and len(pair.tweet) < 140) for side in ("train", "test"))
+    before = {pair.tweet_id: pair.split for pair in assign_splits(old, params, vectors)[0]}
+    train, test = (next(pair for pair in assign_splits(old, params, vectors)[0] if pair.split == side and len(pair.tweet) < 140) for side in ("train", "test"))
     reposts = [pair.model_copy(update={"tweet_id": str(int(pair.tweet_id) - 10**17), "reply_id": str(int(pair.reply_id) - 10**17), "reply": " ".join(reversed(pair.reply.split()))}) for pair in old[::9]]
     bridge = train.model_copy(update={"tweet_id": "5", "reply_id": "6", "tweet": f"{train.tweet} And, on another day: {test.tweet}", "reply": "Both of these again, I see, one after the other."})
-    moved = {pair.tweet_id: pair.split for pair in placed(old + reposts, params, vectors)[0]}
+    moved = {pair.tweet_id: pair.split for pair in assign_splits(old + reposts, params, vectors)[0]}
     assert any(moved[id] != side for id, side in before.items()), "without the earlier run an older repost moves a group"
-    first = placed(old, params, vectors)[0]
-    kept, dropped = placed(old + reposts + [bridge], params.model_copy(update={"sides_of": "earlier"}), vectors, first)
+    first = assign_splits(old, params, vectors)[0]
+    kept, dropped = assign_splits(old + reposts + [bridge], params.model_copy(update={"sides_of": "earlier"}), vectors, first)
     after = {pair.tweet_id: pair.split for pair in kept}
     assert all(after[id] == side for id, side in before.items()) and [pair.tweet_id for pair in dropped] == ["5"] and audit_split(kept, vectors, 0.9)["leaks"] == []
     quoting = train.model_copy(update={"reply_id": "8", "reply": f"{test.reply} As somebody said elsewhere."})  # a new reply under an old tweet
-    kept, dropped = placed(old + [quoting], params, vectors, first)
+    kept, dropped = assign_splits(old + [quoting], params, vectors, first)
     assert [pair.reply_id for pair in dropped] == ["8"] and {pair.tweet_id: pair.split for pair in kept} == before
-    assert "8" not in {pair.reply_id for pair in placed([*old, quoting], params, vectors, [pair for pair in first if pair.tweet_id != train.tweet_id] + [train])[0]}
+    assert "8" not in {pair.reply_id for pair in assign_splits([*old, quoting], params, vectors, [pair for pair in first if pair.tweet_id != train.tweet_id] + [train])[0]}
     with pytest.raises(StageError, match="as similarity_max 0.9, encoder minilm and this version of the code see them"):
-        placed(old, params, vectors, [pair.model_copy(update={"tweet": train.tweet}) if pair.tweet_id == test.tweet_id else pair for pair in first])
+        assign_splits(old, params, vectors, [pair.model_copy(update={"tweet": train.tweet}) if pair.tweet_id == test.tweet_id else pair for pair in first])
 
 
 def test_texts_of_an_earlier_run_that_were_not_collected_again_keep_their_side(vectors):
     "An old training tweet under a new id, and an old training reply that somebody posted again and that was liked more"
     params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
-    first = placed([pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS], params, vectors)[0]
+    first = assign_splits([pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS], params, vectors)[0]
     train = [pair for pair in first if pair.split == "train"][:12]
     again = [pair.model_copy(update={"tweet_id": str(10 + number), "reply_id": str(100 + number), "reply": " ".join(reversed(pair.reply.split()))}) for number, pair in enumerate(train)]
     stolen = [pair.model_copy(update={"tweet_id": str(30 + number), "reply_id": str(300 + number), "tweet": " ".join(reversed(pair.tweet.split())), "reply_likes": 499}) for number, pair in enumerate(train)]
@@ -290,11 +290,11 @@ def test_texts_of_an_earlier_run_that_were_not_collected_again_keep_their_side(v
 def test_only_the_reply_that_joins_two_sides_is_dropped(vectors):
     params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
     old = [pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS]
-    first = placed(old, params, vectors)[0]
+    first = assign_splits(old, params, vectors)[0]
     train, test = (next(pair for pair in first if pair.split == side) for side in ("train", "test"))
     innocent = [post.model_copy(update={"reply_id": str(70 + number), "reply": f"An honest new thought about {number} {word}, and nobody had it before this morning."}) for number, (post, word) in enumerate([(train, "gardens"), (test, "trains"), (test, "bridges")])]
     joining = train.model_copy(update={"reply_id": "80", "reply": f"{test.reply} As somebody said elsewhere."})
-    kept, dropped = placed([*old, *innocent, joining], params, vectors, first)
+    kept, dropped = assign_splits([*old, *innocent, joining], params, vectors, first)
     assert [pair.reply_id for pair in dropped] == ["80"] and {"70", "71", "72"} <= {pair.reply_id for pair in kept}
 
 
@@ -333,5 +333,5 @@ def test_the_stage_reads_the_earlier_sides():
 
 def test_texts_that_only_look_alike_to_a_key():
     assert copy_key("🔥🔥🔥") != copy_key("👏") and copy_key("grew 1.5%") != copy_key("grew 15%") and copy_key("Measure, first!") == copy_key("measure first")
-    assert tidy("one\rtwo\x0bthree") == "one\ntwo\nthree" and tidy("e\u200b\u0301") == tidy(tidy("e\u200b\u0301")) == "é"
+    assert normalize_text("one\rtwo\x0bthree") == "one\ntwo\nthree" and normalize_text("e\u200b\u0301") == normalize_text(normalize_text("e\u200b\u0301")) == "é"
     assert NearPairs(numpy.zeros((0, 4), "float32")).borderline(0.9) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.collect import NAMES as DIALECTS, CollectParams, Post, Skipped, Why, collect_stage, import_dump, normalize, pair_up, read_items
+from replytune.collect import NAMES as DIALECTS, CollectParams, Post, Skipped, SkipReason, collect_stage, import_dump, normalize, pair_up, read_items
 from replytune.schema import StageError
 from replytune.files import resolve, to_lines
 from replytune.run import Run
@@ -60,7 +60,7 @@ def test_mutated_items_of_every_dialect_are_understood_or_refused(data, shape):
     if isinstance(outcome, Post):
         assert outcome.id.isdigit() and (outcome.likes is None or outcome.likes >= 0)
         pair_up([outcome, outcome])
-    elif item.get("id_str", item.get("id")) == ID and outcome.why not in (Why.damaged_id,): assert outcome.id == ID
+    elif item.get("id_str", item.get("id")) == ID and outcome.why not in (SkipReason.damaged_id,): assert outcome.id == ID
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -115,7 +115,7 @@ def test_a_csv_that_went_through_a_spreadsheet_is_refused_with_advice(tmp_path):
     rows = [row | {"id": row["id"][:15] + "0000", "url": ""} for row in SAMPLE if row.get("url")][:5]
     (tmp_path / "dump.csv").write_bytes(as_csv(rows))
     posts, skipped = import_dump(tmp_path / "dump.csv")
-    assert not posts and {row.why for row in skipped} == {Why.damaged_id} and "export again" in skipped[0].detail and skipped[0].id == rows[0]["id"]
+    assert not posts and {row.why for row in skipped} == {SkipReason.damaged_id} and "export again" in skipped[0].detail and skipped[0].id == rows[0]["id"]
 
 
 def many(count: int) -> list[dict]:
@@ -138,7 +138,7 @@ def test_items_before_and_after_damage_are_found(tmp_path, layout, damage, place
     found = list(read_items(tmp_path / "dump.json"))
     whole, broken = [item for item in found if isinstance(item, dict)], [item for item in found if isinstance(item, Skipped)]
     assert all(item["id"] != ID or item == rows[0] for item in whole) and len(whole) >= 37 and len({item["id"] for item in whole}) == len(whole)
-    assert 1 <= len(broken) <= 3 and all(row.why == Why.damaged_file and "line" in row.detail for row in broken)
+    assert 1 <= len(broken) <= 3 and all(row.why == SkipReason.damaged_file and "line" in row.detail for row in broken)
     posts, skipped = import_dump(tmp_path / "dump.json")
     assert len(posts) + len(skipped) == len(found)
 
@@ -147,7 +147,7 @@ def test_a_log_around_the_items_is_one_skipped_row(tmp_path):
     rows = many(5)
     (tmp_path / "run.log").write_text("2026-02-04 INFO delivered:\n" + json.dumps(rows) + "\n2026-02-04 INFO bye")
     posts, skipped = import_dump(tmp_path / "run.log")
-    assert len(posts) == 5 and {row.why for row in skipped} <= {Why.damaged_file, Why.not_an_object} and skipped
+    assert len(posts) == 5 and {row.why for row in skipped} <= {SkipReason.damaged_file, SkipReason.not_an_object} and skipped
 
 
 @settings(max_examples=150, deadline=None)
@@ -164,10 +164,10 @@ def test_gzip_that_breaks_off_or_is_appended(tmp_path):
     text = resolve("nbs/sample/raw.json").read_bytes()
     (tmp_path / "half.gz").write_bytes(gzip.compress(text)[:-3000])
     posts, skipped = import_dump(tmp_path / "half.gz")
-    assert len(posts) > 400 and [row.why for row in skipped].count(Why.damaged_file) == 1
+    assert len(posts) > 400 and [row.why for row in skipped].count(SkipReason.damaged_file) == 1
     (tmp_path / "spoiled.gz").write_bytes((packed := gzip.compress(text))[: len(packed) // 2] + b"\x00" * 50 + packed[len(packed) // 2 + 50 :])
     posts, skipped = import_dump(tmp_path / "spoiled.gz")
-    assert len(posts) > 200 and Why.damaged_file in {row.why for row in skipped}
+    assert len(posts) > 200 and SkipReason.damaged_file in {row.why for row in skipped}
     (tmp_path / "two.gz").write_bytes(gzip.compress(text) + gzip.compress(text))
     assert len(import_dump(tmp_path / "two.gz")[0]) == 2 * len(import_dump(resolve("nbs/sample/raw.json"))[0])
 
@@ -182,7 +182,7 @@ def test_every_row_that_is_no_pair_is_counted_apart():
             "wrong_conversation": reply(105, "100", conversation="777"), "advert": reply(106, None, "shop", "9", is_advert=True), "no_text": reply(107, "100", text=""), "root": tweet}
     pairs, skipped = pair_up(list(rows.values()))
     assert [pair.reply_id for pair in pairs] == ["101"] and sorted(row.why for row in skipped) == sorted(name for name in rows if name != "pair")
-    assert pair_up([tweet, reply(101, "100", author="ADA", author_id=None)])[1][-1].why == Why.self_reply
+    assert pair_up([tweet, reply(101, "100", author="ADA", author_id=None)])[1][-1].why == SkipReason.self_reply
 
 
 def test_of_two_rows_of_a_post_the_one_that_tells_more_is_kept():
@@ -205,8 +205,8 @@ def test_a_cut_file_gives_every_whole_item_and_says_where(tmp_path, place):
     (tmp_path / "cut.json").write_text(text[:place])
     posts, skipped = import_dump(tmp_path / "cut.json")
     whole = text[:place].count("},\n")
-    assert len(posts) + len([row for row in skipped if row.why != Why.damaged_file]) == whole
-    if place > 1: assert [row.why for row in skipped].count(Why.damaged_file) == 1 and "line" in skipped[-1].detail
+    assert len(posts) + len([row for row in skipped if row.why != SkipReason.damaged_file]) == whole
+    if place > 1: assert [row.why for row in skipped].count(SkipReason.damaged_file) == 1 and "line" in skipped[-1].detail
 
 
 def test_not_a_dump_is_an_error_with_advice(tmp_path):
@@ -253,34 +253,34 @@ LINES = ",\n".join(map(json.dumps, TEN))
 LOSSES = {  # what is in the file: (how many posts, how many skipped, the reasons)
     "items two levels down": (json.dumps({"data": {"items": TEN}}), 10, []),
     "an empty list before the full one": (json.dumps({"results": [], "data": TEN}), 10, []),
-    "an error in place of items": (json.dumps({"data": {}, "errors": [{"message": "Rate limit exceeded"}]}), 0, [Why.placeholder]),
+    "an error in place of items": (json.dumps({"data": {}, "errors": [{"message": "Rate limit exceeded"}]}), 0, [SkipReason.placeholder]),
     "a list under an unknown name": (json.dumps({"replies": TEN}), 10, []),
     "each under a name of its own": (json.dumps([{"tweet": row} for row in TEN]), 10, []),
     "a wrapper with an id": (json.dumps({"id": "dataset1", "items": TEN}), 10, []),
     "a wrapper with a text": (json.dumps({"text": "the query", "data": {"1": TEN[0], "2": TEN[1]}, "result": TEN[2:]}), 10, []),
-    "an error beside posts": (json.dumps({"data": TEN, "errors": [{"message": "one post is protected"}]}), 10, [Why.placeholder]),
-    "a message beside posts": (json.dumps({"data": TEN, "message": "partial result"}), 10, [Why.placeholder]),
-    "odds beside wrapped posts": (json.dumps({"rows": [{"tweet": row} for row in TEN] + [{"error": "boom"}, None, "x"]}), 10, [Why.placeholder] + [Why.not_an_object] * 2),
-    "a tweet that is gone above its replies": (json.dumps([{"id": "5", "unavailable": True, "replies": TEN[:5]}, *TEN[5:]]), 10, [Why.no_text]),
-    "a tweet without text that quotes": (json.dumps([{"id": "5", "text": None, "author": {"userName": "bo"}, "quotedTweet": TEN[0]}, {"id": "6", "retweeted_status": TEN[0]}, *TEN]), 10, [Why.no_text] * 2),
+    "an error beside posts": (json.dumps({"data": TEN, "errors": [{"message": "one post is protected"}]}), 10, [SkipReason.placeholder]),
+    "a message beside posts": (json.dumps({"data": TEN, "message": "partial result"}), 10, [SkipReason.placeholder]),
+    "odds beside wrapped posts": (json.dumps({"rows": [{"tweet": row} for row in TEN] + [{"error": "boom"}, None, "x"]}), 10, [SkipReason.placeholder] + [SkipReason.not_an_object] * 2),
+    "a tweet that is gone above its replies": (json.dumps([{"id": "5", "unavailable": True, "replies": TEN[:5]}, *TEN[5:]]), 10, [SkipReason.no_text]),
+    "a tweet without text that quotes": (json.dumps([{"id": "5", "text": None, "author": {"userName": "bo"}, "quotedTweet": TEN[0]}, {"id": "6", "retweeted_status": TEN[0]}, *TEN]), 10, [SkipReason.no_text] * 2),
     "a pinned post of the author": (json.dumps([row | {"author": row["author"] | {"pinnedTweets": [TEN[0]]}} for row in TEN]), 10, []),
     "options of a poll, described media": (json.dumps([row | {"poll": {"options": [{"id": 1, "text": "Yes"}]}, "media": [{"id": "3", "text": "a cat"}], "choices": [{"id": 1, "text": "No"}]} for row in TEN]), 10, []),
     "replies under their ids": (json.dumps(TEN[0] | {"replies": {row["id"]: row for row in TEN[1:]}}), 10, []),
     "quotes and retweets as lists": (json.dumps(TEN[0] | {"quotes": TEN[1:4], "retweets": TEN[4:7], "quoteReplies": TEN[7:]}), 10, []),
-    "replies in an unknown dialect": (json.dumps(TEN[:9] + [TEN[9] | {"replies": [{"id": "9", "body": "hi"}, {"id": "8", "body": "ho"}]}]), 10, [Why.no_text] * 2),
-    "an end and a beginning cut off": (",".join(map(json.dumps, TEN[:5])) + "]\n[" + ",".join(map(json.dumps, TEN[5:])), 10, [Why.damaged_file] * 2),
-    "a damaged item and a cut": ("[" + json.dumps(TEN[0]) + ',{"id": "2",,},\n' + ",\n".join(map(json.dumps, TEN[1:])) + ",", 10, [Why.damaged_file] * 2),
-    "an unknown dialect in a wrapper": (json.dumps({"replies": [{"id": row["id"], "body": "hi"} for row in TEN]}), 0, [Why.no_text] * 10),
-    "an unknown dialect beside posts": (json.dumps({"data": TEN, "more": [{"id": "5", "body": "hi"}] * 3}), 10, [Why.no_text] * 3),
-    "no posts at all": (json.dumps({"meta": {"count": 0}}), 0, [Why.no_id]),
-    "cut between two items": (f"[{LINES},\n", 10, [Why.damaged_file]),
-    "cut after an item": (f"[{LINES}", 10, [Why.damaged_file]),
-    "its beginning cut off": (f"{LINES}]", 10, [Why.damaged_file]),
+    "replies in an unknown dialect": (json.dumps(TEN[:9] + [TEN[9] | {"replies": [{"id": "9", "body": "hi"}, {"id": "8", "body": "ho"}]}]), 10, [SkipReason.no_text] * 2),
+    "an end and a beginning cut off": (",".join(map(json.dumps, TEN[:5])) + "]\n[" + ",".join(map(json.dumps, TEN[5:])), 10, [SkipReason.damaged_file] * 2),
+    "a damaged item and a cut": ("[" + json.dumps(TEN[0]) + ',{"id": "2",,},\n' + ",\n".join(map(json.dumps, TEN[1:])) + ",", 10, [SkipReason.damaged_file] * 2),
+    "an unknown dialect in a wrapper": (json.dumps({"replies": [{"id": row["id"], "body": "hi"} for row in TEN]}), 0, [SkipReason.no_text] * 10),
+    "an unknown dialect beside posts": (json.dumps({"data": TEN, "more": [{"id": "5", "body": "hi"}] * 3}), 10, [SkipReason.no_text] * 3),
+    "no posts at all": (json.dumps({"meta": {"count": 0}}), 0, [SkipReason.no_id]),
+    "cut between two items": (f"[{LINES},\n", 10, [SkipReason.damaged_file]),
+    "cut after an item": (f"[{LINES}", 10, [SkipReason.damaged_file]),
+    "its beginning cut off": (f"{LINES}]", 10, [SkipReason.damaged_file]),
     "replies inside a tweet": (json.dumps([TEN[0] | {"replies": TEN[1:4]}, *TEN[4:]]), 10, []),
     "replies further inside": (json.dumps(TEN[0] | {"thread": {"items": [{"post": row} for row in TEN[1:]]}}), 10, []),
     "a quoted tweet is part of a tweet": (json.dumps([row | {"quoted_tweet": TEN[0], "quoted_tweet_results": {"result": {"note": TEN[1]}}} for row in TEN]), 10, []),
-    "a person's tweets": (json.dumps([{"id": "5", "username": "bo", "tweets": [{"id": row["id"], "text": "hi", "url": row["url"]} for row in TEN]}]), 0, [Why.no_text] + [Why.no_author] * 10),
-    "nothing among posts": (json.dumps({"items": [None, 7, {"noResults": True}, *TEN]}), 10, [Why.not_an_object] * 2 + [Why.placeholder]),
+    "a person's tweets": (json.dumps([{"id": "5", "username": "bo", "tweets": [{"id": row["id"], "text": "hi", "url": row["url"]} for row in TEN]}]), 0, [SkipReason.no_text] + [SkipReason.no_author] * 10),
+    "nothing among posts": (json.dumps({"items": [None, 7, {"noResults": True}, *TEN]}), 10, [SkipReason.not_an_object] * 2 + [SkipReason.placeholder]),
 }
 
 
@@ -321,7 +321,7 @@ def test_a_table_in_another_encoding_gives_no_question_marks(tmp_path, encoding)
     (tmp_path / "dump.csv").write_bytes(as_csv(rows).decode().encode(encoding))
     posts, skipped = import_dump(tmp_path / "dump.csv")
     assert len(posts) + len(skipped) == 10 and not any("\ufffd" in post.text for post in posts)
-    assert [row.why for row in skipped] == [Why.damaged_file] * (5 if encoding == "cp1252" else 0)
+    assert [row.why for row in skipped] == [SkipReason.damaged_file] * (5 if encoding == "cp1252" else 0)
     assert all("UTF-8" in row.detail for row in skipped)
 
 
@@ -344,7 +344,7 @@ def test_tables_of_any_delimiter(tmp_path, delimiter, first):
 def test_odd_tables(tmp_path, text, count, damaged):
     (tmp_path / "dump.csv").write_text(text)
     posts, skipped = import_dump(tmp_path / "dump.csv")
-    assert (len(posts), [row.why for row in skipped]) == (count, [Why.damaged_file] * damaged)
+    assert (len(posts), [row.why for row in skipped]) == (count, [SkipReason.damaged_file] * damaged)
     assert all(post.author == "bo" for post in posts)
 
 
@@ -353,7 +353,7 @@ def test_twints_table(tmp_path):
     rows = [{"id": str(int(ID) + number), "conversation_id": str(int(ID)), "created_at": "2025-11-21 20:20:00 UTC", "username": "bo", "tweet": "words", "likes_count": "3", "retweets_count": "1", "replies_count": "2"} for number in range(3)]
     (tmp_path / "dump.csv").write_bytes(as_csv(rows, "\t"))
     posts, skipped = import_dump(tmp_path / "dump.csv")
-    assert [(post.text, post.likes, post.retweets, post.replies) for post in posts] == [("words", 3, 1, 2)] and [row.why for row in skipped] == [Why.no_parent] * 2
+    assert [(post.text, post.likes, post.retweets, post.replies) for post in posts] == [("words", 3, 1, 2)] and [row.why for row in skipped] == [SkipReason.no_parent] * 2
 
 
 ZEROS = "1991965312000010000"
@@ -361,19 +361,19 @@ ZEROS = "1991965312000010000"
 
 @pytest.mark.parametrize("changes, why", [
     ({"id": ZEROS, "url": None, "createdAt": "Fri Nov 21 20:21:53 +0000 2025"}, None),  # its date says so
-    ({"id": ZEROS, "url": None, "createdAt": "Fri Nov 21 20:20:00 +0000 2025"}, Why.damaged_id),
-    ({"id": ZEROS, "url": None, "createdAt": ""}, Why.damaged_id),
+    ({"id": ZEROS, "url": None, "createdAt": "Fri Nov 21 20:20:00 +0000 2025"}, SkipReason.damaged_id),
+    ({"id": ZEROS, "url": None, "createdAt": ""}, SkipReason.damaged_id),
     ({"id": ZEROS, "url": f"https://x.com/lin/status/{ZEROS}"}, None),
-    ({"url": "https://x.com/lin/status/1991965312000012999"}, Why.damaged_id),  # contradicts its own address
+    ({"url": "https://x.com/lin/status/1991965312000012999"}, SkipReason.damaged_id),  # contradicts its own address
     ({"url": f"https://x.com/lin/status/{TEN[0]['id']}/photo/1"}, None),
     ({"url": "https://example.org/status-quo"}, None),
     ({"url": "https://news.example.org/status/55-story"}, None),
     ({"id": ZEROS, "url": None, "createdAt": "2025-11-21 20:21"}, None),  # to the minute
-    ({"id": "991965312000012000", "url": None, "createdAt": ""}, Why.damaged_id),  # eighteen digits, and three of them cut
+    ({"id": "991965312000012000", "url": None, "createdAt": ""}, SkipReason.damaged_id),  # eighteen digits, and three of them cut
     ({"id": f"https://x.com/lin/status/{TEN[0]['id']}/photo/1"}, None),
     ({"inReplyToId": ZEROS, "conversationId": ZEROS}, None),  # a genuine parent: nothing in the file says otherwise
-    ({"inReplyToId": None, "conversationId": TEN[0]["id"]}, Why.no_parent),  # isReply is true
-    ({"inReplyToId": None, "conversationId": ROOT, "isReply": False}, Why.no_parent),
+    ({"inReplyToId": None, "conversationId": TEN[0]["id"]}, SkipReason.no_parent),  # isReply is true
+    ({"inReplyToId": None, "conversationId": ROOT, "isReply": False}, SkipReason.no_parent),
     ({"inReplyToId": None, "conversationId": TEN[0]["id"], "isReply": False}, None)])
 def test_ids_are_believed_as_far_as_something_confirms_them(changes, why):
     outcome = normalize(TEN[0] | changes)
@@ -384,7 +384,7 @@ def test_ids_are_believed_as_far_as_something_confirms_them(changes, why):
 def test_ids_that_javascript_rounded(tmp_path):
     (tmp_path / "dump.json").write_text(json.dumps([row | {"url": None, "id": str(int(row["id"]) + 12_345 * number)[:17] + "00"} for number, row in enumerate(TEN)]))
     posts, skipped = import_dump(tmp_path / "dump.json")
-    assert not posts and {row.why for row in skipped} == {Why.damaged_id}
+    assert not posts and {row.why for row in skipped} == {SkipReason.damaged_id}
 
 
 @pytest.mark.parametrize("column", ["id", "inReplyToId", "conversationId"])
@@ -395,4 +395,4 @@ def test_a_column_that_a_spreadsheet_rounded_is_not_believed_though_dates_agree(
     posts, skipped = import_dump(tmp_path / "dump.json")
     assert not import_dump(tmp_path / "dump.json")[1] or column != "conversationId"
     if column == "conversationId": assert len(posts) == 20 and {post.conversation_id for post in posts} == {None}
-    else: assert not posts and {row.why for row in skipped} == {Why.damaged_id}
+    else: assert not posts and {row.why for row in skipped} == {SkipReason.damaged_id}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from replytune.review import CHECKS, DECIDES, REASONS, Around, Decision, Desk, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card, decisions_frame, edit_problems, hints, listed, narrow, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, reviewers_frame, seen_hash, states_of, status_line, write_draft
+from replytune.review import CHECKS, DECIDES, REASONS, ReviewContext, Decision, ReviewSession, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card, decisions_frame, edit_problems, hints, filtered_ids, set_filter, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, reviewers_frame, seen_hash, states_of, status_line, write_draft
 from replytune.clean import EARLIER
 from replytune.forget import forget
 from replytune.schema import Pair, ParameterError, StageError, Unavailable
@@ -28,14 +28,14 @@ def answer(decision: str, number: int = 0, reviewer: str = "ada", **more) -> Dec
     return Decision(reply_id=PAIRS[number].reply_id, reviewer=reviewer, decision=decision, **more)
 
 
-def fresh_desk(folder: Path, count: int = 8) -> Desk:
-    return Desk(PAIRS[:count], ReviewLog(folder / "reviews/ada.jsonl", "ada"))
+def fresh_desk(folder: Path, count: int = 8) -> ReviewSession:
+    return ReviewSession(PAIRS[:count], ReviewLog(folder / "reviews/ada.jsonl", "ada"))
 
 
-def picture(desk: Desk) -> dict:
+def picture(desk: ReviewSession) -> dict:
     "All that a reviewer could notice"
     return {"standing": {id: desk.now(id) for id in desk.place}, "done": desk.state.done, "undone": desk.state.undone, "lines": desk.state.lines,
-            "place": (desk.current, desk.repeat, desk.only, desk.within, desk.draft), "order": listed(desk)}
+            "place": (desk.current, desk.repeat, desk.only, desk.within, desk.draft), "order": filtered_ids(desk)}
 
 
 class Reviewing(RuleBasedStateMachine):
@@ -102,7 +102,7 @@ class Reviewing(RuleBasedStateMachine):
     def walk(self, step): browse(self.desk, step)
 
     @rule(only=st.sampled_from(["undecided", "flagged", "kept", "rejected", "skipped", "edited", "all"]))
-    def filter(self, only): narrow(self.desk, only=only)
+    def filter(self, only): set_filter(self.desk, only=only)
 
     @precondition(lambda self: self.desk.current is not None)
     @rule(text=st.one_of(st.none(), st.text(max_size=20)))
@@ -258,12 +258,12 @@ def test_a_text_that_changed_after_it_was_read_comes_up_again(tmp_path):
     changed = [PAIRS[0].model_copy(update={"reply": GOOD_EDIT}), *PAIRS[1:8]]
     _, _, still_open = apply_reviews(changed, {"ada": desk.state})
     assert still_open[PAIRS[0].reply_id] == "changed since it was read"
-    assert Desk(changed, ReviewLog(desk.log.path, "ada")).now(PAIRS[0].reply_id).settled is False
+    assert ReviewSession(changed, ReviewLog(desk.log.path, "ada")).now(PAIRS[0].reply_id).settled is False
 
 
 def test_an_edit_that_the_models_turn_down_stops_the_stage():
     rude = "You are a stupid fucking idiot and everything that you ever wrote about databases is worthless shit."
-    assert edit_problems(PAIRS[0], rude, Around().bounds) == []
+    assert edit_problems(PAIRS[0], rude, ReviewContext().bounds) == []
     run = run_with({"ada": [answer("edit", 0, text=rude), *EVERY[1:]]})
     with pytest.raises(StageError, match="would not have passed stage 02: toxic"): stage(run, decisions=[])
 
@@ -345,7 +345,7 @@ def test_likes_and_authors_are_hidden_until_asked_for(tmp_path):
 def test_a_damaged_note_beside_the_log_costs_the_place_only(tmp_path):
     desk = fresh_desk(tmp_path)
     act(desk, "keep")
-    narrow(desk, only="kept")
+    set_filter(desk, only="kept")
     for text in ("{", "[]\n", "\n", '{"only": "nonsense", "within": "everything", "lines": 1, "current": "1", "repeat": false, "draft": null}\n', ""):
         aside(desk.log).write_text(text)
         again = fresh_desk(tmp_path)
@@ -393,12 +393,12 @@ def test_the_progress_of_a_run_is_one_page_and_says_what_it_cannot(tmp_path):
 
 def test_a_half_written_edit_is_forgotten_too():
     run = run_with({})
-    desk = Desk(PAIRS[:8], ReviewLog(run / "reviews/ada.jsonl", "ada"))
+    desk = ReviewSession(PAIRS[:8], ReviewLog(run / "reviews/ada.jsonl", "ada"))
     act(desk, "keep")
     write_draft(desk, "words about somebody")
     forget(run.folder, PAIRS[1].reply_id)
     assert read_rows(aside(desk.log, "drafts")) == [] and len(desk.log.read()) == 1
-    assert Desk(PAIRS[:8], ReviewLog(desk.log.path, "ada")).draft is None
+    assert ReviewSession(PAIRS[:8], ReviewLog(desk.log.path, "ada")).draft is None
 
 
 def test_after_the_decision_the_card_shows_whose_it_was(tmp_path):
@@ -424,7 +424,7 @@ def test_asking_why_is_no_decision(tmp_path):
 
 # what a hostile reader found
 
-def decided(tmp_path, count: int = 12, name: str = "keep", reasons: tuple = ()) -> Desk:
+def decided(tmp_path, count: int = 12, name: str = "keep", reasons: tuple = ()) -> ReviewSession:
     "A desk on which everything is decided once and the second answers wait"
     log = ReviewLog(tmp_path / "reviews/ada.jsonl", "ada")
     for pair in PAIRS[:count]: log.add(pair.reply_id, name, seen=seen_hash(pair), reasons=list(reasons))
@@ -453,8 +453,8 @@ print([row.reply_id for row in log.read()])
 def test_filters_that_are_no_longer_offered_do_not_lock_anybody_out(tmp_path):
     log = ReviewLog(tmp_path / "reviews/ada.jsonl", "ada")
     topics = {pair.tweet_id: "1: old words" for pair in PAIRS[:8]}
-    narrow(Desk(PAIRS[:8], log, Around(topics=topics)), within="topic 1: old words")
-    assert Panel(Desk(PAIRS[:8], ReviewLog(log.path, "ada"))).within.value == "everything"
+    set_filter(ReviewSession(PAIRS[:8], log, ReviewContext(topics=topics)), within="topic 1: old words")
+    assert Panel(ReviewSession(PAIRS[:8], ReviewLog(log.path, "ada"))).within.value == "everything"
     panel = Panel(fresh_desk(tmp_path))
     for name in ("reject", "why not kind"): panel.press(name)
     panel.only.value = "reason not kind"
@@ -473,7 +473,7 @@ def test_an_open_edit_outlives_a_filter_another_tab_and_a_newer_line(tmp_path):
     browse(other, 1)
     act(other, "keep")
     again = fresh_desk(tmp_path)
-    assert "a long careful draft" in Desk(PAIRS[:8], ReviewLog(again.log.path, "ada")).__dict__.values() or again.current != PAIRS[0].reply_id
+    assert "a long careful draft" in ReviewSession(PAIRS[:8], ReviewLog(again.log.path, "ada")).__dict__.values() or again.current != PAIRS[0].reply_id
     browse(again, -again.place[again.current])
     assert again.current == PAIRS[0].reply_id and again.draft == "a long careful draft"
 
@@ -511,7 +511,7 @@ def test_kappa_at_the_edges():
 
 @pytest.mark.parametrize("reviewer", ["ada", "bo", "cy", "eve"])
 def test_second_answers_keep_their_distance(tmp_path, reviewer):
-    desk = Desk(PAIRS[:130], ReviewLog(tmp_path / f"reviews/{reviewer}.jsonl", reviewer))
+    desk = ReviewSession(PAIRS[:130], ReviewLog(tmp_path / f"reviews/{reviewer}.jsonl", reviewer))
     first, distances, count = {}, [], 0
     while desk.current is not None:
         for check in ("good", "good"): act(desk, "mark", (check,))  # marks are no decisions
@@ -545,8 +545,8 @@ def test_a_text_that_changed_is_no_repeat_and_its_marks_are_gone(tmp_path):
     log = desk.log
     log.add(id, "mark", marks={"kind": False}, seen=seen_hash(desk.by_id[id]))
     changed = [pair.model_copy(update={"reply": GOOD_EDIT}) if pair.reply_id == id else pair for pair in PAIRS[:12]]
-    again = Desk(changed, ReviewLog(log.path, "ada"))
-    assert listed(again) == [id] and again.current == id and not again.repeat and again.now(id).marks == {}
+    again = ReviewSession(changed, ReviewLog(log.path, "ada"))
+    assert filtered_ids(again) == [id] and again.current == id and not again.repeat and again.now(id).marks == {}
     act(again, "keep")
     assert again.state[id].repeat is None and apply_reviews(changed, {"ada": again.state})[2] == {}
 
@@ -568,11 +568,11 @@ def test_an_answer_with_the_others_on_the_card_is_marked(tmp_path):
     for name, decision in (("bo", "keep"), ("cleo", "reject")):
         others.append(ReviewLog(tmp_path / f"reviews/{name}.jsonl", name))
         others[-1].add(PAIRS[1].reply_id, decision, reasons=["other"] * (decision == "reject"))
-    desk = Desk(PAIRS[:4], ReviewLog(tmp_path / "reviews/ada.jsonl", "ada"), Around(others=tuple(others)))
+    desk = ReviewSession(PAIRS[:4], ReviewLog(tmp_path / "reviews/ada.jsonl", "ada"), ReviewContext(others=tuple(others)))
     act(desk, "keep")
-    narrow(desk, only="disputed")
+    set_filter(desk, only="disputed")
     assert desk.current == PAIRS[1].reply_id
-    narrow(desk, only="all")
+    set_filter(desk, only="all")
     while desk.current != PAIRS[1].reply_id: browse(desk, 1)
     act(desk, "keep")
     assert [row.informed for row in desk.log.read()] == [False, True], "what was seen stays seen"
@@ -693,7 +693,7 @@ def test_whatever_a_log_or_a_name_holds_is_escaped(tmp_path):
     log.add(PAIRS[1].reply_id, "reject", reasons=["<img src=x onerror=alert(1)>"])
     bo = ReviewLog(tmp_path / "reviews/bo.jsonl", "bo")
     bo.add(PAIRS[1].reply_id, "edit", text="\u202e<script>")
-    panel = Panel(Desk(PAIRS[:4], log, Around(near={PAIRS[0].reply_id: [(0.9, "<b>", PAIRS[1].reply_id)]}, others=(bo,))))
+    panel = Panel(ReviewSession(PAIRS[:4], log, ReviewContext(near={PAIRS[0].reply_id: [(0.9, "<b>", PAIRS[1].reply_id)]}, others=(bo,))))
     assert "<img" not in panel.view.value and "<b>" not in panel.view.value
     panel.only.value = "disputed"
     assert "<script" not in panel.view.value and "\u202e" not in panel.view.value and "bo: edit" in panel.view.value

@@ -10,7 +10,7 @@ from replytune.schema import Pair, ParameterError, StageError
 from replytune.files import read_rows, resolve, sha256
 from replytune.run import Run, sample_copy, sample_rows
 from replytune.vectors import ScoreCache
-from replytune.validate import Measures, Reject, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened, words_of
+from replytune.validate import Measures, RejectReason, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened, words_of
 
 from tiny_detoxify import make_detoxify
 
@@ -76,8 +76,8 @@ def test_reasons_come_in_one_order_and_unknown_is_not_zero():
     hopeless = measure_cheaply(PAIRS[0].model_copy(update={"reply": "gm", "tweet_is_quote": True, "tweet_is_retweet": True, "tweet_likes": None, "tweet_retweets": None, "reply_likes": None, "reply_author_followers": None,
                                                            "reply_time_diff_seconds": None, "reply_media": 1, "reply_links": 1, "tweet_language": "de"}))
     reasons = decide(hopeless, BOUNDS)
-    assert reasons == sorted(reasons, key=list(Reject).index) and {"reply_likes_unknown", "followers_unknown", "delay_unknown", "tweet_likes_unknown", "tweet_retweets_unknown"} <= set(reasons)
-    assert "reply_likes" not in reasons and reasons[-1] == Reject.unmeasured
+    assert reasons == sorted(reasons, key=list(RejectReason).index) and {"reply_likes_unknown", "followers_unknown", "delay_unknown", "tweet_likes_unknown", "tweet_retweets_unknown"} <= set(reasons)
+    assert "reply_likes" not in reasons and reasons[-1] == RejectReason.unmeasured
 
 
 def test_models_see_only_pairs_near_the_bounds_and_each_text_once(tmp_path, monkeypatch):
@@ -202,8 +202,8 @@ def test_phrases_side_by_side_all_count():
 def test_labels_of_a_country_and_scores_that_are_no_number():
     good = next(found for found in measure([PAIRS[0]], BOUNDS) if not decide(found, BOUNDS))
     for label in ("en-US", "EN", "en_GB"): assert decide(good._replace(tweet_language=label, platform_language=label, english=0.0), BOUNDS) == []
-    assert decide(good._replace(tweet_language="enm"), BOUNDS) == [Reject.tweet_language]
-    assert decide(good._replace(toxicity=float("nan")), BOUNDS) == [Reject.toxic]
+    assert decide(good._replace(tweet_language="enm"), BOUNDS) == [RejectReason.tweet_language]
+    assert decide(good._replace(toxicity=float("nan")), BOUNDS) == [RejectReason.toxic]
 
 
 def test_a_score_that_is_no_number_stops_with_the_text_named(tmp_path):

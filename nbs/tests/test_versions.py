@@ -85,6 +85,27 @@ def test_what_an_inner_import_brings_is_followed(version):
     assert version(oven, MILL.replace("+ LEVEL", "")) != version(oven, MILL.replace("+ LEVEL", "").replace("LEVEL = 5", "LEVEL = 6"))
 
 
+SHOP = 'SOURCES = {"mill": "replytune.mill:grind"}\ndef bread_stage(): return SOURCES\n'
+
+
+def test_an_entry_point_in_a_table_is_followed_wherever_it_stands(version):
+    before = version(SHOP)
+    assert version(SHOP, MILL.replace("500", "600")) != before
+    assert version(SHOP.replace(":grind", ":FINE")) != before
+    assert version(SHOP.replace("replytune.mill", "replytune.stones"), "", stones=MILL) == before
+
+
+def test_a_file_of_the_assets_counts_where_it_is_read(version, tmp_path):
+    (tmp_path / "assets").mkdir()
+    note = lambda text: (tmp_path / "assets/note.txt").write_text(text)
+    oven = 'from replytune.mill import asset\ndef bread_stage(): return asset("note.txt")\n'
+    mill = "def asset(name): return name\n"
+    note("warm"); before = version(oven, mill)
+    assert version(oven, mill + "\n") == before
+    note("hot"); assert version(oven, mill) != before
+    assert version(oven.replace("note.txt", "other.txt"), mill) != before
+
+
 def test_an_unknown_start_is_an_error():
     with pytest.raises(StageError, match="defines no 'train_adaptor'"): code_version("train", "train_adaptor")
 

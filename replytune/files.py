@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['locked', 'write_text', 'as_json', 'to_lines', 'read_rows', 'read_records', 'explain', 'append_lines', 'whole_lines',
-           'sha256', 'file_hashes', 'project_root', 'resolve']
+           'sha256', 'file_hashes', 'project_root', 'asset', 'resolve']
 
 # %% ../nbs/00b_files.ipynb #00ba4
 import fcntl
 import hashlib
 import importlib
+import importlib.resources
 import importlib.util
 import json
 import os
@@ -134,6 +135,11 @@ def project_root() -> Path:
             if (folder / "settings.ini").exists() and (folder / "nbs").is_dir():
                 return folder
     raise StageError("no project found: run this from a clone of replytune")
+
+
+def asset(name: str) -> str:
+    "A file of the library that is not Python: a script, a style sheet, a template, a prompt"
+    return importlib.resources.files("replytune").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def resolve(path) -> Path:

@@ -221,7 +221,7 @@ def remaining_mentions(run: Run, handle: str) -> list[str]:
 # %% ../nbs/09c_forget.ipynb #4c329671
 def invalidate_stages(run: Run, plan: dict) -> list[str]:
     """Sign what is left and was true before, and take back what cannot be mended: the report always,
-    replies of which some arms have lost one, the adapter if it was trained on what is should_remove, and all
+    replies of which some arms have lost one, the adapter if it was trained on what is gone, and all
     that was measured with it"""
     stale, again = {"08_stats", "09_report"}, []
     if plan["trained"]:

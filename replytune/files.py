@@ -26,11 +26,14 @@ from .schema import Id, Pair, Record, StageError, error_of
 
 # %% ../nbs/00b_files.ipynb #d926a311
 @contextmanager
-def locked(path: Path):
-    "Hold the lock of a file that several processes read and append to; waits for it"
+def locked(path: Path, busy: str = ""):
+    "Hold the lock of a file that several processes use: waits for it, or is a `StageError` that says `busy`"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise StageError(busy) from None
         yield
 
 

@@ -23,7 +23,7 @@ from replytune.files import (
 from .run import Run, sample_rows
 from .text import without_hidden
 from .vectors import Vectors
-from .collect import read_items
+from .dumps import Damage, read_items
 from .clean import EARLIER, normalize_text
 
 # %% ../nbs/09c_forget.ipynb #f8ec1824
@@ -84,7 +84,7 @@ def forget_in_lines(file: Path, should_remove, tombstone: dict | None = None, on
 
 def forget_in_dump(file: Path, should_remove, only_count: bool = False) -> int:
     "The same for a dump as it was delivered, in whatever form; it is written again as JSON Lines"
-    items = [as_json(item) for item in read_items(file)]
+    items = [item._asdict() if isinstance(item, Damage) else item for item in read_items(file)]
     kept = [item for item in items if not should_remove(item)]
     if len(kept) < len(items) and not only_count:
         text, partial = to_lines(kept).encode(), file.with_name(f".{file.name}.partial")

@@ -20,7 +20,7 @@ from replytune.params import (
     StageParams, load_secrets, read_params, stage_function, stage_module, stage_params,
 )
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, why_run
-from .collect import rebuild_checkpoint
+from .plan import rebuild_checkpoint
 from .report import sentence_of
 from .publish import export_dataset
 from .forget import forget

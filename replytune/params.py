@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BOUGHT_BOUNDS', 'SECRETS', 'StageParams', 'stage_module', 'stage_function', 'stage_params', 'read_yaml',
-           'read_params', 'contradictions', 'load_secrets']
+           'read_params', 'contradictions', 'load_secrets', 'redact']
 
 # %% ../nbs/00c_params.ipynb #00ca4
 import difflib
@@ -181,3 +181,15 @@ SECRETS = (
     "TWITTER_ACCOUNTS",
     "TWITTER_PROXIES",
 )
+
+# %% ../nbs/00c_params.ipynb #00c2c4d5
+def redact(text: str) -> str:
+    """The text without the value of any secret in the environment, or the telling parts of one that has
+    several"""
+    for name in SECRETS:
+        value = os.environ.get(name, "")
+        parts = [part for part in re.split(r"[\s;|=]+", value) if re.search(r"\d", part)]
+        for secret in sorted({value, *parts}, key=len, reverse=True):
+            if len(secret) >= 8:
+                text = text.replace(secret, f"[{name}]")
+    return text

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from replytune import collect
-from replytune.files import read_rows
-from replytune.collect import CollectParams, Purchase, Refused, CollectedRows, buy, collect_stage, liked_pairs, plan_code, rebuild_checkpoint
+from replytune import buy as buying_page, plan, sellers
+from replytune.files import locked, read_rows
+from replytune.collect import CollectParams, collect_stage
+from replytune.plan import Purchase, plan_code, rebuild_checkpoint
+from replytune.sellers import Refused
+from replytune.buy import CollectedRows, buy, liked_pairs
 from replytune.schema import ParameterError, StageError
 from replytune.files import project_root, resolve
 from replytune.run import Run
@@ -22,7 +25,7 @@ from replytune.run import Run
 sys.path.insert(0, str(resolve("nbs/sample")))
 from apify_server import HTTP_FAULTS, PAGE_FAULTS, RUN_FAULTS, TOKEN, ApifyServer
 
-PAGES = "01"
+PAGES = "01b 01c 01d"
 
 # 23 batches: 10 searches, probe and control, 7 of replies, 4 of siblings
 WHOLE = dict(source="apify", actor="apidojo/twitter-scraper-lite", prices={"per_term": 0.0, "free_rows_per_term": 0}, until="2026-05-01", target_pairs=3000, sibling_tweets=20,
@@ -39,7 +42,7 @@ def order(folder, **changes) -> CollectParams:
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     monkeypatch.setenv("APIFY_API_TOKEN", TOKEN)
-    monkeypatch.setattr(collect, "load_secrets", lambda: None)  # a developer's own .env stays out of it
+    monkeypatch.setattr(buying_page, "load_secrets", lambda: None)  # a developer's own .env stays out of it
 
 
 @contextmanager
@@ -131,7 +134,7 @@ def test_a_purchase_becomes_pairs_and_a_second_time_costs_nothing(tmp_path, monk
     counts, notes = first["counts"], first["notes"]["purchase"]
     assert counts["items"] == sum(count for name, count in counts.items() if name != "items") == sum(map(len, server.billed().values()))
     assert notes["dollars"] == pytest.approx(sum(map(server.usd, server.runs.values()))) and notes["probe"]["holds"] is True
-    pairs = collect.read_records(tmp_path / "pairs.jsonl") if hasattr(collect, "read_records") else read_rows(tmp_path / "pairs.jsonl")
+    pairs = read_rows(tmp_path / "pairs.jsonl")
     assert len(pairs) == counts["pairs"] and bought_posts(tmp_path) == faultless
     assert all(row["collected_at"] for row in read_rows(tmp_path / "pairs.jsonl"))
     assert {name for name in first["appended"]} == {"purchase/rows"}
@@ -265,7 +268,7 @@ def test_rows_that_are_gone_at_the_seller_are_named_and_the_rest_is_bought(tmp_p
 
 
 def test_two_buyers_cannot_share_a_folder(tmp_path, monkeypatch):
-    with serving() as server, collect.only_buyer(tmp_path / "purchase"):
+    with serving() as server, locked(tmp_path / "purchase/purchase"):
         with pytest.raises(StageError, match="another process is buying"): buy(order(tmp_path, **SMALL))
 
 
@@ -295,8 +298,9 @@ def steps_until_killed(monkeypatch, at_step: int):
             if count["steps"] * 2 + 1 == at_step: raise Killed
             return result
         return step
-    monkeypatch.setattr(collect, "append_lines", deadly(collect.append_lines))
-    monkeypatch.setattr(collect, "write_text", deadly(collect.write_text))
+    append = deadly(plan.append_lines)
+    for page in (plan, sellers): monkeypatch.setattr(page, "append_lines", append)
+    monkeypatch.setattr(plan, "write_text", deadly(plan.write_text))
     monkeypatch.setattr(ImpitHttpClient, "send_request", deadly(ImpitHttpClient.send_request))
     return count
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from replytune.collect import NAMES as DIALECTS, CollectParams, Post, Skipped, SkipReason, collect_stage, import_dump, normalize, pair_up, read_items
+from replytune.dumps import NAMES as DIALECTS, Damage, read_items
+from replytune.collect import CollectParams, Post, Skipped, SkipReason, collect_stage, import_dump, normalize, pair_up
 from replytune.schema import StageError
 from replytune.files import resolve, to_lines
 from replytune.run import Run
 
 from shapes import ID, PARENT, ROOT, SHAPES
 
-PAGES = "01"
+PAGES = "00i 01"
 
 SAMPLE = json.loads(resolve("nbs/sample/raw.json").read_text(encoding="utf-8"))
 NAMES = sorted({name for row in [*SAMPLE, *SHAPES.values()] for name in row} | {name.partition(".")[0] for names in DIALECTS.values() for name in names.split()})
@@ -136,9 +137,9 @@ def test_items_before_and_after_damage_are_found(tmp_path, layout, damage, place
     spoiled = DAMAGE[damage](text, int(len(text) * place))
     (tmp_path / "dump.json").write_bytes(spoiled.encode("utf-8", "surrogateescape"))
     found = list(read_items(tmp_path / "dump.json"))
-    whole, broken = [item for item in found if isinstance(item, dict)], [item for item in found if isinstance(item, Skipped)]
+    whole, broken = [item for item in found if isinstance(item, dict)], [item for item in found if isinstance(item, Damage)]
     assert all(item["id"] != ID or item == rows[0] for item in whole) and len(whole) >= 37 and len({item["id"] for item in whole}) == len(whole)
-    assert 1 <= len(broken) <= 3 and all(row.why == SkipReason.damaged_file and "line" in row.detail for row in broken)
+    assert 1 <= len(broken) <= 3 and all(row.kind == "damaged_file" and "line" in row.detail for row in broken)
     posts, skipped = import_dump(tmp_path / "dump.json")
     assert len(posts) + len(skipped) == len(found)
 

@@ -7,12 +7,15 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-from replytune import collect
+from replytune import plan
 from replytune.vectors import Vectors
 from replytune.clean import cap_authors, keep_best, quality
 from replytune.publish import export_dataset
 from replytune.forget import forget
-from replytune.collect import ACTORS, ApifySource, Batch, CollectParams, Delivery, Entry, Purchase, compare_charges, price_chart, reconcile
+from replytune.collect import CollectParams
+from replytune.plan import ACTORS, Batch, Delivery, Entry, Purchase, price_chart
+from replytune.sellers import ApifySource
+from replytune.buy import compare_charges, reconcile
 from replytune.generate import find_neighbours, human_arm
 from replytune.report import rejected_examples
 from replytune.line import show_verdict
@@ -27,7 +30,7 @@ from replytune.validate import one_example_each
 
 from samples import whole_sample
 
-PAGES = "00 01 03 05 06 07 08 09"
+PAGES = "00 01 01b 01c 01d 03 05 06 07 08 09"
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 
@@ -144,16 +147,16 @@ def test_two_judges_are_never_averaged():
 
 def test_a_fourth_actor_is_drawn(monkeypatch):
     lite = ACTORS["apidojo/twitter-scraper-lite"]
-    monkeypatch.setattr(collect, "ACTORS", ACTORS | {f"another/actor-{number}": lite.model_copy(update={"per_term": 0.02 * number}) for number in range(2, 10)})
+    monkeypatch.setattr(plan, "ACTORS", ACTORS | {f"another/actor-{number}": lite.model_copy(update={"per_term": 0.02 * number}) for number in range(2, 10)})
     chart = price_chart([0.01, 0.1, 0.5])
-    assert all(name in chart.alt for name in collect.ACTORS) and chart.svg.count('id="legend') == 1
+    assert all(name in chart.alt for name in plan.ACTORS) and chart.svg.count('id="legend') == 1
     lines = re.findall(r'<g id="line2d_\d+">\s*<path d="[^"]+" clip-path', chart.svg)
-    assert len(lines) == len(collect.ACTORS), "a line for each actor"
+    assert len(lines) == len(plan.ACTORS), "a line for each actor"
 
 
 def test_an_actors_input_names_are_in_its_row(monkeypatch, tmp_path):
     actor = ACTORS["apidojo/tweet-scraper"].model_copy(update={"terms_input": "queries", "rows_input": "limit", "fixed_input": {"order": "new"}})
-    monkeypatch.setattr(collect, "ACTORS", {"new/actor": actor})
+    monkeypatch.setattr(plan, "ACTORS", {"new/actor": actor})
     source = ApifySource(CollectParams(actor="new/actor"), Purchase(tmp_path), None)
     assert source.run_input(Batch(step="replies", terms=("a", "b"), rows=7)) == {"queries": ["a", "b"], "limit": 7, "order": "new"}
 

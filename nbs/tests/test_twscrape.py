@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from replytune import collect
-from replytune.collect import CollectParams, Purchase, buy, collect_stage, plan_code, without_telemetry
+from replytune import buy as buying_page, sellers
+from replytune.dumps import without_telemetry
+from replytune.collect import CollectParams, collect_stage
+from replytune.plan import Purchase, plan_code
+from replytune.buy import buy
 from replytune.schema import StageError
 from replytune.run import Run
 
-PAGES = "01"
+PAGES = "01c"
 
 ACCOUNTS = "lin auth_token=0123456789abcdef; ct0=fedcba9876543210 | bo auth_token=00112233445566; ct0=66554433221100"
 
@@ -55,7 +58,7 @@ def x(monkeypatch):
     async def get(*_, **__): return Ids()
     monkeypatch.setattr(twscrape.queue_client.XClIdGenStore, "get", get)
     monkeypatch.setattr(twscrape.telemetry, "capture", twscrape.telemetry.capture)
-    monkeypatch.setattr(collect, "load_secrets", lambda: None)
+    monkeypatch.setattr(buying_page, "load_secrets", lambda: None)
     monkeypatch.setenv("TWITTER_ACCOUNTS", ACCOUNTS)
     yield server
     server.shutdown()
@@ -82,15 +85,15 @@ def test_telemetry_is_off_and_secrets_stay_in_memory(x, tmp_path):
 
 
 def test_a_run_cut_short_is_asked_again_and_counts_once(x, tmp_path, monkeypatch):
-    real, turns = collect.append_lines, []
+    real, turns = sellers.append_lines, []
 
     def cut(path, rows):
         real(path, rows)
         turns.append(path.name)
         if sum(name.startswith("twscrape") for name in turns) == 3: raise KeyboardInterrupt
-    monkeypatch.setattr(collect, "append_lines", cut)
+    monkeypatch.setattr(sellers, "append_lines", cut)
     with pytest.raises(BaseException): buy(order(tmp_path))
-    monkeypatch.setattr(collect, "append_lines", real)
+    monkeypatch.setattr(sellers, "append_lines", real)
     collect_stage(order(tmp_path))
     assert Run(tmp_path).manifest()["01_collect"]["counts"]["pairs"] == 32
 

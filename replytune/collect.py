@@ -260,7 +260,7 @@ def media_count(item: dict) -> int:
     found = max(len(objects), len(_list(first(item, "listed_media"))), len(in_entities))
     return found + (1 if item.get("card") else 0)
 
-
+# %% ../nbs/01_collect.ipynb #01x4a5b6
 def link_count(item: dict, text: str) -> int:
     "Links that are not the post's own media"
     return max(len(_list(first(item, "listed_links"))), len(re.findall(r"https?://\S+|\bwww\.\S+", text)))

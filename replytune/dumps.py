@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NAMES', 'PLACEHOLDERS', 'paths', 'values', 'first', 'Damage', 'damaged_id', 'id_of', 'unpack', 'read_text',
-           'decode_at', 'next_item', 'iterate_json', 'unflatten', 'table_in', 'iterate_csv', 'is_post', 'posts_inside',
-           'unwrap', 'without_telemetry', 'raw_posts', 'read_items']
+           'iterate_json', 'unflatten', 'table_in', 'iterate_csv', 'is_post', 'posts_inside', 'unwrap',
+           'without_telemetry', 'raw_posts', 'read_items']
 
 # %% ../nbs/00i_dumps.ipynb #00i0d4e5
 import csv
@@ -151,7 +151,7 @@ _ITEM = re.compile(r"[}\n\[]\s*[,\[]?\s*(?=\{)")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
-def decode_at(text: str, position: int) -> tuple[object, int]:
+def _decode_at(text: str, position: int) -> tuple[object, int]:
     "The JSON value at a position, and where it ends; `ValueError` if it is damaged"
     try:
         value, end = json.JSONDecoder().raw_decode(text, position)
@@ -164,11 +164,11 @@ def decode_at(text: str, position: int) -> tuple[object, int]:
     return value, end
 
 # %% ../nbs/00i_dumps.ipynb #00i2c3d4
-def next_item(text: str, position: int, shape: set[str]) -> int | None:
+def _next_item(text: str, position: int, shape: set[str]) -> int | None:
     "Where the next whole item begins after a damaged one, or `None`"
     for match in _ITEM.finditer(text, position):
         try:
-            value, _ = decode_at(text, match.end())
+            value, _ = _decode_at(text, match.end())
         except ValueError:
             continue
         alike = len(shape & value.keys()) >= len(shape | value.keys()) / 2
@@ -188,9 +188,9 @@ def iterate_json(text: str) -> Iterator:
         position = between.end()
         if position == len(text): break
         try:
-            item, position = decode_at(text, position)
+            item, position = _decode_at(text, position)
         except ValueError as error:
-            resume = next_item(text, position, shape)
+            resume = _next_item(text, position, shape)
             lost = (len(text) if resume is None else resume) - position
             line = text.count("\n", 0, position) + 1
             yield Damage("damaged_file", f"line {line}: {getattr(error, 'msg', error)}; {lost} characters not read",

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['PATIENCE', 'LOOKS', 'PAGE', 'POLL_SECONDS', 'SLACK', 'COMPLAINT', 'RESURRECTIONS', 'BudgetReached', 'Refused',
            'NotFoundAtSeller', 'Source', 'ApifySource', 'retryable_errors', 'permanent_error_advice', 'with_retries',
-           'start_run', 'find_run', 'note_run', 'look_at', 'complete_run', 'download_rows', 'refusal_in', 'settle_run',
-           'revive_run', 'reopen_batch', 'TwscrapeSource', 'private_folder', 'twscrape_api']
+           'start_run', 'find_run', 'complete_run', 'refusal_in', 'settle_run', 'revive_run', 'TwscrapeSource']
 
 # %% ../nbs/01c_sellers.ipynb #01c0d4e5
 import json
@@ -26,11 +25,13 @@ from typing import Callable, Protocol
 from pydantic import ValidationError
 
 from .schema import StageError
-from .files import append_lines, explain, read_rows, whole_lines
+from .files import append_lines, explain, read_rows, resolve, whole_lines
 from .params import redact
 from .dumps import first, without_telemetry
 from .collect import SOURCES, CollectParams
-from .plan import FINISHED, MARGIN, Batch, Delivery, Entry, Purchase, actor_of, rehearsal_address
+from replytune.plan import (
+    FINISHED, MARGIN, Batch, Delivery, Entry, Purchase, actor_of, purchase_log, rehearsal_address, searches,
+)
 
 # %% ../nbs/01c_sellers.ipynb #01c0e5f6
 class BudgetReached(Exception):
@@ -123,7 +124,7 @@ class ApifySource:
         }
         self.failures = 0
         if entry.state == "failed":
-            entry = reopen_batch(self, entry)
+            entry = _reopen_batch(self, entry)
         while entry.state in next_step:
             try:
                 entry = next_step[entry.state](self, entry)
@@ -194,7 +195,7 @@ def start_run(source: ApifySource, entry: Entry) -> Entry:
     except retryable_errors() as error:
         problem = error
     else:
-        return note_run(source, entry, run)
+        return _note_run(source, entry, run)
     return _after_a_failed_start(source, entry, problem)
 
 
@@ -228,7 +229,7 @@ def find_run(source: ApifySource, entry: Entry) -> Entry:
         for run in runs:
             if run.id not in known and _input_of(source, run) == source.run_input(entry.batch):
                 source.log.info("%s was started after all: run %s", entry.key, run.id)
-                return note_run(source, entry, run)
+                return _note_run(source, entry, run)
         _wait(source.params.retry_seconds if look + 1 < LOOKS else 0)
     return source.purchase.save(entry, state="planned", reserved_usd=0.0)
 
@@ -241,8 +242,8 @@ def _input_of(source: ApifySource, run) -> dict | None:
     )
     return record and record["value"]
 
-# %% ../nbs/01c_sellers.ipynb #01c1e1f2
-def note_run(source: ApifySource, entry: Entry, run) -> Entry:
+
+def _note_run(source: ApifySource, entry: Entry, run) -> Entry:
     "Note a run that exists: from here on it is never started again"
     try:
         delivery = Delivery(
@@ -256,8 +257,8 @@ def note_run(source: ApifySource, entry: Entry, run) -> Entry:
         entry, state="started", reserved_usd=0.0, deliveries=(*entry.deliveries, delivery)
     )
 
-# %% ../nbs/01c_sellers.ipynb #2e84203c
-def look_at(source: ApifySource, delivery: Delivery, seconds: int = 0):
+# %% ../nbs/01c_sellers.ipynb #01c3a4b5
+def _look_at(source: ApifySource, delivery: Delivery, seconds: int = 0):
     "The run as it is, after up to `seconds` of waiting for its end"
     run = with_retries(
         lambda: source.client.run(delivery.run_id).wait_for_finish(
@@ -268,13 +269,13 @@ def look_at(source: ApifySource, delivery: Delivery, seconds: int = 0):
     if run is None: raise NotFoundAtSeller(f"run {delivery.run_id} is gone from Apify")
     return run
 
-
+# %% ../nbs/01c_sellers.ipynb #2e84203c
 def complete_run(source: ApifySource, entry: Entry) -> Entry:
     "Started → downloaded: wait for the end of the run, then fetch every row of it"
     delivery, ends = entry.deliveries[-1], time.monotonic() + source.params.run_minutes * 60
     aborted = False
     while (
-        run := look_at(source, delivery, min(POLL_SECONDS, math.ceil(source.params.run_minutes * 60)))
+        run := _look_at(source, delivery, min(POLL_SECONDS, math.ceil(source.params.run_minutes * 60)))
     ).status not in FINISHED:
         late, dear = time.monotonic() > ends, (run.usage_total_usd or 0) > delivery.reserved_usd
         if aborted and time.monotonic() > ends + 60:
@@ -283,7 +284,7 @@ def complete_run(source: ApifySource, entry: Entry) -> Entry:
             source.log.warning("run %s %s; stopping it", run.id, "does not end" if late else "is too dear")
             with_retries(source.client.run(run.id).abort, "aborting a run", source.params.retry_seconds, source.log)
             aborted, ends = True, time.monotonic()
-    rows = download_rows(source, delivery)
+    rows = _download_rows(source, delivery)
     terms = len(entry.batch.terms)
     delivery = delivery.model_copy(
         update={
@@ -298,7 +299,7 @@ def complete_run(source: ApifySource, entry: Entry) -> Entry:
     return source.purchase.save(entry, state="downloaded", deliveries=(*entry.deliveries[:-1], delivery))
 
 # %% ../nbs/01c_sellers.ipynb #01c1f2a3
-def download_rows(source: ApifySource, delivery: Delivery) -> int:
+def _download_rows(source: ApifySource, delivery: Delivery) -> int:
     "Append what is not on the disk yet, a synced page at a time; returns how many rows there are"
     file = source.purchase.rows_of(delivery.run_id)
     have = whole_lines(file)
@@ -370,7 +371,7 @@ def settle_run(source: ApifySource, entry: Entry) -> Entry:
 def revive_run(source: ApifySource, entry: Entry) -> Entry:
     "Go on with a run that failed: look at it again, resurrect it, or give up with the rows it gave"
     delivery = entry.deliveries[-1]
-    run = look_at(source, delivery)
+    run = _look_at(source, delivery)
     unfinished = delivery.model_copy(update={"status": "RUNNING", "finished_at": None})
     again = (*entry.deliveries[:-1], unfinished)
     if (
@@ -397,7 +398,7 @@ def revive_run(source: ApifySource, entry: Entry) -> Entry:
     return source.purchase.save(entry, state="started", deliveries=again)
 
 
-def reopen_batch(source: ApifySource, entry: Entry) -> Entry:
+def _reopen_batch(source: ApifySource, entry: Entry) -> Entry:
     "Another try at what failed before: a refused order is placed again, a failed run is gone on with"
     if not entry.deliveries or entry.deliveries[-1].status == "SUCCEEDED":
         return source.purchase.save(entry, state="planned", reason="")
@@ -449,8 +450,8 @@ class TwscrapeSource:
         term, file = entry.batch.terms[0], self.purchase.rows_of(entry.deliveries[-1].run_id)
         conversation = re.match(r"conversation_id:(\d+)", term)
         waiting, have = [], 0
-        with private_folder() as folder:
-            api = await twscrape_api(folder)
+        with _private_folder() as folder:
+            api = await _twscrape_api(folder)
             found = (
                 api.tweet_replies(int(conversation[1]), limit=entry.batch.rows)
                 if conversation
@@ -468,7 +469,7 @@ class TwscrapeSource:
 
 # %% ../nbs/01c_sellers.ipynb #ea77f30d
 @contextmanager
-def private_folder():
+def _private_folder():
     "A folder for this process only, in memory where that exists, gone at the end"
     import tempfile
 
@@ -477,7 +478,7 @@ def private_folder():
         yield Path(folder)
 
 
-async def twscrape_api(folder: Path):
+async def _twscrape_api(folder: Path):
     "twscrape with the accounts of the environment; `StageError` if there is none"
     try:
         twscrape = without_telemetry()

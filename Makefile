@@ -11,7 +11,7 @@ OFFLINE := export HF_HUB_OFFLINE=1
 TWO := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -q
 QUICK := nbs/00_schema.ipynb nbs/00b_files.ipynb nbs/00c_params.ipynb nbs/00d_run.ipynb nbs/00e_charts.ipynb nbs/00f_text.ipynb nbs/08_stats.ipynb nbs/tests/test_form.py nbs/tests/test_site.py nbs/tests/test_results.py nbs/tests/test_collect.py nbs/tests/test_stats.py nbs/tests/test_versions.py
 
-.PHONY: help run test test-slow check page coverage site lab bench refresh results readme clean
+.PHONY: help run test test-slow check page coverage site shape lab bench refresh results readme clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -37,6 +37,9 @@ coverage:  ## what the tests reach of the library
 site:  ## what nbdev makes of the pages, as far as it goes without Quarto
 	@$(ENV); python nbs/tests/publish.py
 
+shape:  ## how the pages are built, in figures, beside those of the best literate codebases
+	@$(ENV); python nbs/tests/shape.py
+
 lab:  ## JupyterLab on the notebooks
 	@$(ENV); jupyter lab nbs
 
@@ -47,7 +50,7 @@ results:  ## make the bundled sample run again (about five minutes), after code 
 	@$(ENV); $(OFFLINE); rm -rf runs/results/reviews; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample
 
 refresh:  ## export the library, store fresh outputs in the notebooks, make README.md
-	@$(ENV); $(OFFLINE); nbdev_export; python -m pytest nbs/*.ipynb -q --write-outputs; nbdev_clean; $(MAKE) -s readme
+	@$(ENV); $(OFFLINE); nbdev_export; python -m pytest nbs/*.ipynb -q --write-outputs; nbdev_clean; $(MAKE) -s readme; python nbs/tests/shape.py > /dev/null
 
 readme:  ## make README.md from nbs/index.ipynb
 	@$(ENV); python nbs/tests/readme.py > README.md.new; mv README.md.new README.md

@@ -1,11 +1,14 @@
 """What nbdev makes of the pages: all of them can be processed, and nothing else would be published."""
+import ast
 import json
+import re
 import shutil
 
 import pytest
 
 from publish import process
-from test_form import LETTERED
+from shape import table
+from test_form import LETTERED, cells, is_exported
 from replytune.schema import STAGES
 from replytune.files import project_root
 
@@ -35,10 +38,75 @@ def test_the_sidebar_names_pages_that_exist_and_all_of_them(site):
     assert sorted(named) == [name for name in files if name.endswith(".ipynb")]
 
 
-def test_processed_pages_hold_no_directive_and_no_exported_source(site):
-    folder, files = site
-    for name in files:
-        if not name.endswith(".ipynb"): continue
-        cells = json.loads((folder / "_proc" / name).read_text(encoding="utf-8"))["cells"]
-        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        assert not [source for source in code if source.startswith(("#| export", "#| hide", "#| default_exp"))], name
+PAGE_NAMES = sorted(path.name for path in (ROOT / "nbs").glob("*.ipynb"))
+
+
+@pytest.fixture
+def published(site):
+    "The cells of a page as nbdev leaves them, by the page's name"
+    return lambda name: [cell | {"source": "".join(cell["source"])} for cell in json.loads((site[0] / "_proc" / name).read_text(encoding="utf-8"))["cells"]]
+
+
+def texts(cell: dict) -> str:
+    "Everything that a reader sees of a cell"
+    outputs = ["".join(text) for output in cell.get("outputs", []) for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
+    return "\n".join([cell["source"], *outputs])
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_nothing_of_the_workings_is_left(published, name):
+    for cell in published(name):
+        assert not re.search(r"^:::", cell["source"], re.M), "a div that Quarto would print"
+        assert "execution" not in cell["metadata"]
+        left = re.findall(r"^#\|\s*(\w[\w-]*)", cell["source"], re.M)
+        assert set(left) <= {"output", "echo", "code-fold", "code-summary", "label", "fig-cap"}, left
+        assert not any("widget" in kind for output in cell.get("outputs", []) for kind in output.get("data", {})), "a dead widget"
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_a_page_is_no_wall_of_signatures(published, name):
+    code = [cell for cell in published(name) if cell["cell_type"] == "code"]
+    signed = [cell for cell in code if "show_doc(" in cell["source"]]
+    assert 2 * len(signed) <= len(code), f"{len(signed)} signatures in {len(code)} code cells"
+    for cell in signed: assert not re.search(r"\*\*data|\*args, \*\*kwa?r?g?ds?|__main__", texts(cell)), texts(cell)
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_what_the_prose_names_is_on_the_page(published, name):
+    "Definitions of this page, tables above all: with their source where prose points at them, not as a name alone"
+    exported = [cell for cell in cells(ROOT / "nbs" / name) if cell["cell_type"] == "code" and is_exported(cell)]
+    mine = {target.id for cell in exported for node in ast.parse(cell["source"]).body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+    functions = {node.name for cell in exported for node in ast.parse(cell["source"]).body if hasattr(node, "name")}
+    prose = "\n".join(cell["source"] for cell in published(name) if cell["cell_type"] == "markdown")
+    named = set(re.findall(r"`(\w+)(?:\(.*?\))?`", prose))
+    shown = "\n".join(texts(cell) for cell in published(name) if cell["cell_type"] == "code")
+    assert not [constant for constant in named & mine if not re.search(rf"^{constant}\b", shown, re.M)], "tables and constants: `#| exports`"
+    assert not [function for function in named & functions if not re.search(rf"\b{function}\b", shown)]
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_tables_are_shown(name):
+    "A constant of more than three lines is a table, and a table is there to be read"
+    for cell in cells(ROOT / "nbs" / name):
+        if cell["cell_type"] != "code" or not is_exported(cell): continue
+        for node in ast.parse(cell["source"]).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Tuple, ast.List)) and node.end_lineno - node.lineno > 3 and not node.targets[0].id.startswith("_"):
+                assert re.search(r"^#\|\s*exports", cell["source"]), f"{node.targets[0].id} is a table: `#| exports`"
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_every_page_has_a_picture(name):
+    kinds = [kind for cell in cells(ROOT / "nbs" / name) for output in cell.get("outputs", []) for kind in output.get("data", {})]
+    prose = "\n".join(cell["source"] for cell in cells(ROOT / "nbs" / name) if cell["cell_type"] == "markdown")
+    assert {"image/svg+xml", "image/png", "text/html"} & set(kinds) or "```mermaid" in prose
+
+
+def test_links_between_pages_lead_somewhere():
+    for name in PAGE_NAMES:
+        prose = "\n".join(cell["source"] for cell in cells(ROOT / "nbs" / name) if cell["cell_type"] == "markdown")
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose): assert (ROOT / "nbs" / target).exists(), f"{name}: {target}"
+        for page in re.findall(r"`(0\d[a-z]?_[a-z_]+)`", prose): assert (ROOT / f"nbs/{page}.ipynb").exists(), f"{name} names {page}"
+
+
+def test_the_mirror_is_fresh(site):
+    assert (ROOT / "nbs/results/shape.md").read_text(encoding="utf-8") == table(ROOT, site[0] / "_proc"), "run make shape"

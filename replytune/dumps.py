@@ -63,7 +63,7 @@ def paths(field: str) -> tuple[tuple[str, ...], ...]:
     "The places of a field as tuples of keys"
     return tuple(tuple(name.split(".")) for name in NAMES[field].split())
 
-
+# %% ../nbs/00i_dumps.ipynb #13381b8d
 def values(item: dict, field: str) -> Iterator:
     "Everything an item holds under a field's names, best first; absent and null ones are left out"
     for path in paths(field):
@@ -73,7 +73,7 @@ def values(item: dict, field: str) -> Iterator:
         if value is not None:
             yield value
 
-
+# %% ../nbs/00i_dumps.ipynb #6faad249
 def first(item: dict, field: str):
     "The first of a field's values that is not empty; zero and false are values"
     return next((value for value in values(item, field) if value not in ("", [], {})), None)
@@ -86,7 +86,7 @@ class Damage(NamedTuple):
     detail: str  # in words, with the line where there is one
     id: str | None = None
 
-
+# %% ../nbs/00i_dumps.ipynb #ddbf0729
 def damaged_id(id: str, what: str) -> Damage:
     "An id that is not believed, with what is wrong about it and the advice that helps"
     advice = "a spreadsheet rounds ids; export again as JSON, or import the column as text"
@@ -381,7 +381,7 @@ def _is_raw_response(item: dict) -> bool:
     data = item.get("data")
     return isinstance(data, dict) and "id" not in item and '"tweet_results"' in json.dumps(data)
 
-
+# %% ../nbs/00i_dumps.ipynb #8a95e373
 def raw_posts(item: dict) -> list:
     "The posts of a response of X itself, read by twscrape; what it cannot read is a `Damage`"
     try:

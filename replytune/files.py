@@ -22,7 +22,7 @@ from typing import Iterable
 
 from pydantic import BaseModel, ValidationError
 
-from .schema import Id, Pair, Record, StageError, error_of
+from .schema import Id, Pair, Record, StageError, error_of, flow
 
 # %% ../nbs/00b_files.ipynb #d926a311
 @contextmanager
@@ -36,7 +36,7 @@ def locked(path: Path, busy: str = ""):
             raise StageError(busy) from None
         yield
 
-
+# %% ../nbs/00b_files.ipynb #688d96fe
 def write_text(path, text: str):
     "Write `text` to `path` in one step: readers see the old file or the new one, never a part"
     path = Path(path)
@@ -48,12 +48,12 @@ def write_text(path, text: str):
         os.fsync(file.fileno())
     os.replace(partial, path)
 
-
+# %% ../nbs/00b_files.ipynb #3dc6843f
 def as_json(row) -> dict:
     "A record or a plain mapping as JSON-ready values"
     return row.model_dump(mode="json", exclude_none=False) if isinstance(row, BaseModel) else row
 
-
+# %% ../nbs/00b_files.ipynb #37b695ac
 def to_lines(rows: Iterable) -> str:
     "One JSON object a line; NaN is refused, because most readers of JSON do"
     return "".join(json.dumps(as_json(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
@@ -72,7 +72,7 @@ def read_rows(path) -> list[dict]:
                 ) from None
     return rows
 
-
+# %% ../nbs/00b_files.ipynb #9964617f
 def read_records(path, kind: type[Record] = Pair) -> list:
     "The records of a JSON Lines file, each checked against its kind"
     records = []
@@ -83,7 +83,7 @@ def read_records(path, kind: type[Record] = Pair) -> list:
             raise StageError(f"{path}:{number} is not a {kind.__name__}: {explain(error)}") from None
     return records
 
-
+# %% ../nbs/00b_files.ipynb #40d42e28
 def explain(error: ValidationError) -> str:
     "Each complaint of pydantic as `name = value: what is wrong`, without its links"
     return "; ".join(
@@ -100,11 +100,10 @@ def append_lines(path: Path, rows: list):
         file.flush()
         os.fsync(file.fileno())
 
-
+# %% ../nbs/00b_files.ipynb #f75a0c5d
 def whole_lines(path: Path) -> int:
     "How many whole lines a file has; half a line at its end, left by a kill, is cut off"
-    if not path.exists():
-        return 0
+    if not path.exists(): return 0
     data = path.read_bytes()
     end = data.rfind(b"\n") + 1
     if end < len(data):
@@ -119,7 +118,7 @@ def sha256(data) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
-
+# %% ../nbs/00b_files.ipynb #2b3b59fc
 def file_hashes(folder) -> dict[str, str]:
     "Hash of every file below a folder, by its name there; hidden files are ours and half-written"
     return {
@@ -135,16 +134,15 @@ def project_root() -> Path:
     package = Path(importlib.util.find_spec("replytune").origin).parent
     for start in (Path.cwd(), package):
         for folder in (start, *start.parents):
-            if (folder / "settings.ini").exists() and (folder / "nbs").is_dir():
-                return folder
+            if (folder / "settings.ini").exists() and (folder / "nbs").is_dir(): return folder
     raise StageError("no project found: run this from a clone of replytune")
 
-
+# %% ../nbs/00b_files.ipynb #cb1887bb
 def asset(name: str) -> str:
     "A file of the library that is not Python: a script, a style sheet, a template, a prompt"
     return importlib.resources.files("replytune").joinpath("assets", name).read_text(encoding="utf-8")
 
-
+# %% ../nbs/00b_files.ipynb #fab01938
 def resolve(path) -> Path:
     "`path` from the top of the project; absolute paths and `~` stay what they are"
     path = Path(path).expanduser()

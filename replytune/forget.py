@@ -18,7 +18,7 @@ from typing import Iterator
 
 from .schema import StageError
 from replytune.files import (
-    as_json, file_hashes, locked, read_rows, resolve, sha256, to_lines, whole_lines, write_text,
+    file_hashes, locked, read_rows, resolve, sha256, to_lines, whole_lines, write_text,
 )
 from .run import Run, sample_rows
 from .text import without_hidden
@@ -50,7 +50,7 @@ def forgotten_ids(run: Run, who: str) -> tuple[set[str], set[str]]:
             texts.add(row["tweet"])
     return ids, texts | {normalize_text(text) for text in texts} | {without_hidden(text) for text in texts}
 
-
+# %% ../nbs/09c_forget.ipynb #35162656
 WHO = re.compile("author|user|screen_?name|handle", re.I)  # fields that hold a handle
 
 
@@ -62,11 +62,9 @@ def mentions(value, ids: set[str], handle: str, texts: frozenset = frozenset(), 
     if isinstance(value, list):
         return any(mentions(part, ids, handle, texts, field) for part in value)
     text = str(value)
-    if text in ids or (texts and sha256(text)[:32] in texts):
-        return True
+    if text in ids or (texts and sha256(text)[:32] in texts): return True
     lower = text.lower()
-    if not handle or handle not in lower:
-        return False
+    if not handle or handle not in lower: return False
     alone = WHO.search(field) is not None and lower.lstrip("@") == handle
     return alone or re.search(rf"(?:@|(?:x|twitter)\.com/){re.escape(handle)}(?!\w)", lower) is not None
 
@@ -81,7 +79,7 @@ def forget_in_lines(file: Path, should_remove, tombstone: dict | None = None, on
         write_text(file, to_lines([row for row in kept if row is not None]))
     return sum(goes)
 
-
+# %% ../nbs/09c_forget.ipynb #35436f1a
 def forget_in_dump(file: Path, should_remove, only_count: bool = False) -> int:
     "The same for a dump as it was delivered, in whatever form; it is written again as JSON Lines"
     items = [item._asdict() if isinstance(item, Damage) else item for item in read_items(file)]
@@ -92,7 +90,7 @@ def forget_in_dump(file: Path, should_remove, only_count: bool = False) -> int:
         os.replace(partial, file)
     return len(items) - len(kept)
 
-
+# %% ../nbs/09c_forget.ipynb #6b90da8e
 def forget_in_caches(folder: Path, texts: frozenset, only_count: bool = False) -> int:
     """Remove the vectors and scores of texts, given by hash; returns how many. A kill in between costs the
     cache, which can be made again"""
@@ -108,14 +106,12 @@ def _forget_in_store(file: Path, texts: frozenset, only_count: bool) -> int:
 
     rows = read_rows(file) if whole_lines(file) else []
     stays = [row["text"] not in texts for row in rows]
-    if all(stays) or only_count:
-        return stays.count(False)
+    if all(stays) or only_count: return stays.count(False)
     if (matrix := file.with_suffix(".f32")).exists():
         shape = (len(rows), rows[0]["dimensions"])
         vectors = numpy.fromfile(matrix, dtype="float32")[: shape[0] * shape[1]]
         file.unlink()
-        if vectors.size < shape[0] * shape[1]:
-            return stays.count(False)
+        if vectors.size < shape[0] * shape[1]: return stays.count(False)
         vectors.reshape(shape)[numpy.array(stays)].tofile(matrix)
     write_text(file, to_lines([row for row, stay in zip(rows, stays) if stay]))
     return stays.count(False)
@@ -130,9 +126,7 @@ def plan_removal(run: Run, who: str) -> dict:
     handle, sections = "" if who.isdigit() else who.lstrip("@").lower(), run.manifest()
     reviewed = read_rows(run / "reviewed.jsonl") if (run / "reviewed.jsonl").exists() else []
     plan = {
-        "who": who,
-        "handle": handle,
-        "ids": sorted(ids),
+        "who": who, "handle": handle, "ids": sorted(ids),
         "texts": sorted(sha256(text)[:32] for text in texts),
         "trained": any(row["split"] != "test" and mentions(row, ids, handle) for row in reviewed),
         "true": [[stage, part, name] for stage, part, name, same in signatures(run, sections) if same],
@@ -146,7 +140,7 @@ def plan_removal(run: Run, who: str) -> dict:
     write_text(run / FORGETTING, json.dumps(plan))
     return plan
 
-
+# %% ../nbs/09c_forget.ipynb #e1203063
 def signatures(run: Run, sections: dict) -> Iterator[tuple[str, str, str, bool]]:
     "Stage, part, name and whether the file still is what the manifest says, for each signed file"
     for stage, section in sections.items():
@@ -179,7 +173,7 @@ def forget(folder, who: str) -> dict:
         answer["note"] = f"nothing of {who!r} stands in this run; check the spelling"
     return answer | {"not ours to change": sorted(set(outside)), "look at": found}
 
-
+# %% ../nbs/09c_forget.ipynb #bc87e7e2
 def forget_in_files(run: Run, plan: dict, only_count: bool = False) -> dict[str, int]:
     "Remove rows, cached numbers, executed notebooks and checkpoints; returns how many went from where"
     ids, handle, texts = set(plan["ids"]), plan["handle"], frozenset(plan["texts"])
@@ -209,7 +203,7 @@ def forget_in_files(run: Run, plan: dict, only_count: bool = False) -> dict[str,
                 shutil.rmtree(run / name)
     return counts
 
-
+# %% ../nbs/09c_forget.ipynb #b0f395fb
 def remaining_mentions(run: Run, handle: str) -> list[str]:
     "Files in which the handle stands as a word"
     word = re.compile(rf"(?<!\w){re.escape(handle)}(?!\w)".encode(), re.I) if handle else None
@@ -245,13 +239,11 @@ def invalidate_stages(run: Run, plan: dict) -> list[str]:
         run.save_section(stage, section)
     return again
 
-
+# %% ../nbs/09c_forget.ipynb #004f479a
 def without_handle(value, handle: str):
     "Notes of a manifest with the handle, where it stands in quotation marks or behind an @, taken out"
     if isinstance(value, dict):
         return {key: without_handle(part, handle) for key, part in value.items()}
-    if isinstance(value, list):
-        return [without_handle(part, handle) for part in value]
-    if not handle or not isinstance(value, str):
-        return value
+    if isinstance(value, list): return [without_handle(part, handle) for part in value]
+    if not handle or not isinstance(value, str): return value
     return re.sub(rf"(?i)(?<=['\"@]){re.escape(handle)}(?!\w)", "(forgotten)", value)

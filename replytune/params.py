@@ -17,7 +17,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .schema import STAGES, ParameterError, error_of
+from .schema import STAGES, ParameterError, error_of, flow
 from .files import explain, project_root
 
 # %% ../nbs/00c_params.ipynb #baa34033
@@ -78,13 +78,13 @@ def stage_module(stage: str) -> str:
     "`03_clean` is written by the module `clean`"
     return stage.split("_", 1)[1]
 
-
+# %% ../nbs/00c_params.ipynb #daff32b6
 def stage_function(stage: str):
     "What a stage does, by the same rule: `03_clean` is done by `clean.clean_stage`"
     name = stage_module(stage)
     return getattr(importlib.import_module(f"replytune.{name}"), f"{name}_stage")
 
-
+# %% ../nbs/00c_params.ipynb #3f4ad994
 def stage_params(stage: str) -> type[StageParams]:
     "The parameter model of a stage, by its naming rule: `03_clean` has `clean.CleanParams`"
     module = importlib.import_module(f"replytune.{stage_module(stage)}")
@@ -135,11 +135,10 @@ def read_params(path) -> dict[str, StageParams]:
         )
         for stage, model in models.items()
     }
-    if found := contradictions(params):
-        raise ParameterError(f"{path}: {'; '.join(found)}")
+    if found := contradictions(params): raise ParameterError(f"{path}: {'; '.join(found)}")
     return params
 
-
+# %% ../nbs/00c_params.ipynb #50e495d6
 BOUGHT_BOUNDS = "tweet_likes_min tweet_likes_max tweet_retweets_min reply_likes_min".split()
 
 
@@ -173,13 +172,8 @@ def load_secrets():
 
 
 SECRETS = (
-    "APIFY_API_TOKEN",
-    "ANTHROPIC_API_KEY",
-    "WANDB_API_KEY",
-    "RUNPOD_API_KEY",
-    "HF_TOKEN",
-    "TWITTER_ACCOUNTS",
-    "TWITTER_PROXIES",
+    "APIFY_API_TOKEN", "ANTHROPIC_API_KEY", "WANDB_API_KEY", "RUNPOD_API_KEY", "HF_TOKEN",
+    "TWITTER_ACCOUNTS", "TWITTER_PROXIES",
 )
 
 # %% ../nbs/00c_params.ipynb #00c2c4d5

@@ -9,7 +9,7 @@ __all__ = ['ID_FIELDS', 'CARD', 'export_dataset']
 import json
 from pathlib import Path
 
-from .schema import StageError
+from .schema import StageError, flow
 from .files import as_json, read_records, read_rows, resolve, to_lines, write_text
 from .run import Run, check_input, is_sample, review_caveat
 from .clean import split_counts

@@ -10,6 +10,8 @@ import ast
 import re
 from pathlib import Path
 
+from .schema import flow
+
 # %% ../nbs/00j_published.ipynb #00j0f6a7
 OF_FIELDS = {"Record", "StageParams", "StrEnum", "NamedTuple", "dataclass"}
 

@@ -24,7 +24,7 @@ from typing import Callable, Protocol
 
 from pydantic import ValidationError
 
-from .schema import StageError
+from .schema import StageError, flow
 from .files import append_lines, explain, read_rows, resolve, whole_lines
 from .params import redact
 from .dumps import first, without_telemetry
@@ -37,15 +37,15 @@ from replytune.plan import (
 class BudgetReached(Exception):
     "The next run could cost more than is left under the cap"
 
-
+# %% ../nbs/01c_sellers.ipynb #7cf0a764
 class Refused(StageError):
     "The seller took the order and delivered nothing but placeholders"
 
-
+# %% ../nbs/01c_sellers.ipynb #5d7173f0
 class NotFoundAtSeller(StageError):
     "What was bought is not there any more"
 
-
+# %% ../nbs/01c_sellers.ipynb #bb5e0ad5
 class Source(Protocol):
     "Something that can fill a batch; built from parameters, the purchase's files and its log"
 
@@ -141,7 +141,7 @@ def retryable_errors() -> tuple[type[Exception], ...]:
 
     return (ApifyClientError, impit.HTTPError, ValueError, KeyError, TypeError)
 
-
+# %% ../nbs/01c_sellers.ipynb #92ccfb13
 def permanent_error_advice(error: Exception) -> str:
     "What to do about an answer that asking again does not change; empty if it may"
     advice = {

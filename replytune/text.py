@@ -9,6 +9,8 @@ __all__ = ['WHOLE_FLAG', 'INVISIBLE', 'LINE_ENDS', 'LOOKALIKES', 'without_hidden
 import re
 import unicodedata
 
+from .schema import flow
+
 # %% ../nbs/00f_text.ipynb #00f1c2d3
 WHOLE_FLAG = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"  # of England, say
 INVISIBLE = re.compile(  # what shows nothing; group 1 is what is spared: the tags of a flag

@@ -16,7 +16,7 @@ from typing import Callable, Iterator
 from .schema import StageError, error_of
 from .files import append_lines, file_hashes, locked, read_rows, resolve, sha256, whole_lines
 from .run import SAMPLE_CACHE, package_versions
-from .charts import progress, quiet_libraries
+from .charts import COLOURS, draw, progress, quiet_libraries
 
 # %% ../nbs/00g_vectors.ipynb #00g1c2d3
 def load_encoder(name: str = "minilm"):
@@ -38,18 +38,14 @@ def load_encoder(name: str = "minilm"):
     except (OSError, ValueError) as error:
         raise StageError(f"encoder {name!r} is neither a folder nor a model of the hub: {error}") from None
 
-
+# %% ../nbs/00g_vectors.ipynb #d63218cc
 def embed(texts: list[str], encoder):
     "Unit vectors, float32, shape (texts, dimensions); batches are sorted by length inside"
     import numpy
 
-    if not texts:
-        return numpy.zeros((0, encoder.get_embedding_dimension()), dtype="float32")
+    if not texts: return numpy.zeros((0, encoder.get_embedding_dimension()), dtype="float32")
     return encoder.encode(
-        list(texts),
-        batch_size=32,
-        normalize_embeddings=True,
-        convert_to_numpy=True,
+        list(texts), batch_size=32, normalize_embeddings=True, convert_to_numpy=True,
         show_progress_bar=False,
     )
 
@@ -106,8 +102,7 @@ class Vectors:
             if self.keys and missing:
                 with locked(self.keys):
                     self._append(list(missing), vectors)
-            if not texts:
-                return vectors
+            if not texts: return vectors
         return numpy.stack([self.known[name] for name in names])
 
     def _append(self, names: list[str], vectors):
@@ -163,7 +158,7 @@ def near_blocks(vectors, bound: float, block: int = 1024) -> Iterator[tuple]:
         rows, columns = rows[later], columns[later]
         yield start + rows, start + columns, cosines[rows, columns]
 
-
+# %% ../nbs/00g_vectors.ipynb #d8dfed99
 def near_pairs(vectors, bound: float, block: int = 1024) -> list[tuple[int, int, float]]:
     "Every two rows with cosine above `bound`, as (row, later row, cosine)"
     return [
@@ -172,7 +167,7 @@ def near_pairs(vectors, bound: float, block: int = 1024) -> list[tuple[int, int,
         for row, column, cosine in zip(rows, columns, cosines)
     ]
 
-
+# %% ../nbs/00g_vectors.ipynb #4d301870
 def components(count: int, edges) -> list[int]:
     """For each of `count` things, the smallest member of the group that the edges connect it to. `edges`:
     pairs, or blocks of arrays (firsts, seconds, ...)"""

@@ -21,10 +21,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from .schema import Chart, ParameterError, Record, StageError, error_of, flow
+from .schema import Chart, ParameterError, Record, StageError, error_of
 from .files import append_lines, as_json, explain, read_rows, whole_lines, write_text
 from .params import redact
-from .charts import COLOURS, draw
+from .charts import draw
 from .collect import CollectParams
 
 # %% ../nbs/01b_plan.ipynb #2a9bbe21

@@ -20,7 +20,7 @@ from .schema import Chart, Pair, Record, StageError, error_of, flow
 from .files import as_json, locked, read_rows, resolve, whole_lines
 from .params import load_secrets
 from .run import Run
-from .charts import COLOURS, draw, progress
+from .charts import COLOURS, bars, progress
 from replytune.collect import (
     SOURCES, CollectParams, Post, SkipReason, Skipped, distinct, import_dump, normalize_all, pair_up,
     why_not_a_pair,
@@ -75,7 +75,7 @@ def liked_pairs(posts: list[Post], likes_min: int) -> list[Pair]:
         pair for pair in pair_up(posts)[0] if pair.reply_likes is not None and pair.reply_likes >= likes_min
     ]
 
-
+# %% ../nbs/01d_buy.ipynb #c50874a5
 def worth_asking(posts: list[Post], params: CollectParams) -> list[str]:
     """Ids of the tweets whose replies to buy: within the bounds, those with the wanted number of replies
     first"""
@@ -395,16 +395,7 @@ def funnel_of(posts: list[Post], skipped: list[Skipped], likes_min: int) -> dict
         "liked enough": len(liked_pairs(posts, likes_min)),
     }
 
-
+# %% ../nbs/01d_buy.ipynb #f3a71526
 def funnel_chart(counts: dict[str, int], title: str) -> Chart:
     "A funnel as bars, each with its count and its share of the first"
-    names, numbers = list(counts), list(counts.values())
-
-    def plot(axes):
-        colours = [COLOURS["null"]] * (len(names) - 1) + [COLOURS["human"]]
-        bars = axes.barh(names[::-1], numbers[::-1], color=colours[::-1])
-        share = [f"{number:,}  ({number / max(numbers[0], 1):.0%})" for number in numbers[::-1]]
-        axes.bar_label(bars, labels=share, padding=3)
-        axes.set(xlabel="rows", title=title, xlim=(0, 1.2 * max(numbers)))
-
-    return draw(plot, ", ".join(f"{name} {number}" for name, number in counts.items()))
+    return bars(counts, title, {list(counts)[-1]: COLOURS["human"]}, share=True, label="rows")

@@ -10,7 +10,6 @@ __all__ = ['SOURCES', 'FIRST_DATED_ID', 'FIRST_POST', 'outcome_chart', 'known_so
 
 # %% ../nbs/01_collect.ipynb #83b1f5e3
 import html
-import json
 import re
 import shutil
 from collections import Counter
@@ -27,24 +26,15 @@ from .schema import Chart, Id, Pair, Record, StageError, best_first, error_of
 from .files import resolve
 from .params import StageParams
 from .run import open_stage, sample_rows
-from .charts import COLOURS, counts_table, draw, progress
+from .charts import COLOURS, bars, bench_table, counts_table, progress
 from .text import replace_lone_surrogates
 from .dumps import PLACEHOLDERS, Damage, damaged_id, first, id_of, read_items, values
 
 # %% ../nbs/01_collect.ipynb #e46699f2
 def outcome_chart(counts: dict[str, int]) -> Chart:
-    "What became of the items, as bars"
-    rows = sorted(counts.items(), key=lambda row: (row[0] == "pair", row[1]))
-
-    def plot(axes):
-        bars = axes.barh(
-            [name.replace("_", " ") for name, _ in rows], [count for _, count in rows],
-            color=[COLOURS["human"] if name == "pair" else COLOURS["null"] for name, _ in rows],
-        )
-        axes.bar_label(bars, padding=3)
-        axes.set(xlabel="items", title="What the items of the dump became")
-
-    return draw(plot, ", ".join(f"{name} {count}" for name, count in rows), height=0.5 + 0.28 * len(rows))
+    "What became of the items, the pairs first"
+    order = sorted(counts.items(), key=lambda row: (row[0] != "pair", -row[1]))
+    return bars(dict(order), "What the items of the dump became", {"pair": COLOURS["human"]}, label="items")
 
 # %% ../nbs/01_collect.ipynb #01x0b2c3
 SOURCES = {  # whom the parameter `source` may name beside dumps: what brings a purchase's rows

@@ -20,7 +20,7 @@ from replytune.files import (
     file_hashes, locked, read_rows, resolve, sha256, to_lines, whole_lines, write_text,
 )
 from .run import SAMPLE_RUN, Run, sample_rows
-from .charts import COLOURS, draw
+from .charts import bars
 from .text import without_hidden
 from .vectors import Vectors
 from .dumps import Damage, read_items

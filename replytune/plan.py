@@ -53,7 +53,7 @@ def months(since: str, until: str) -> list[tuple[str, str]]:
         start = following
     return slices
 
-
+# %% ../nbs/01b_plan.ipynb #1f8d58dc
 def search_term(query: str, since: str, until: str, params: CollectParams) -> str:
     "A search for tweets within the bounds"
     dates = f"{f' since:{since}' if since else ''}{f' until:{until}' if until else ''}"
@@ -63,7 +63,7 @@ def search_term(query: str, since: str, until: str, params: CollectParams) -> st
         f" min_retweets:{params.tweet_retweets_min}{dates}"
     )
 
-
+# %% ../nbs/01b_plan.ipynb #f48fc10a
 def reply_term(conversation: str, likes_min: int = 0, likes_below: int = 0) -> str:
     """A search for the replies of one conversation, liked at least `likes_min` or less than `likes_below`
     times (0: no bound)"""
@@ -127,7 +127,7 @@ def price_of_pairs(actor: Actor, pairs: int, share: float, pairs_per_tweet: floa
     sizes = [actor.terms_per_run] * runs + [rest] * (rest > 0)
     return sum(actor.price(terms, terms * rows) for terms in sizes)
 
-
+# %% ../nbs/01b_plan.ipynb #54e82fbc
 def price_chart(yields: list[float], pairs: int = 1000, pairs_per_tweet: float = 5.0) -> Chart:
     "Dollars for `pairs` pairs by yield, a line per actor"
     curves = {
@@ -158,7 +158,7 @@ class Step(Record):
     expected_usd: float
     most_usd: float  # what all these runs may charge together
 
-
+# %% ../nbs/01b_plan.ipynb #bf8c164d
 DECIDES = (
     "source actor prices queries since until tweets_per_query tweet_likes_min tweet_likes_max"
     " tweet_retweets_min replies_wanted reply_likes_min rows_per_tweet target_pairs sibling_tweets"
@@ -172,7 +172,7 @@ def plan_code(params: CollectParams) -> str:
     decides = params.model_dump(mode="json", include=set(DECIDES)) | {"topics": TOPICS, "spam": SPAM}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
 
-
+# %% ../nbs/01b_plan.ipynb #abdac91c
 def searches(params: CollectParams) -> list[str]:
     "The search terms for tweets"
     spans = months(params.since, params.until)
@@ -210,7 +210,7 @@ def rehearsal_address() -> str:
     "Where a rehearsal's server listens, by `APIFY_API_BASE_URL`; empty: the real Apify"
     return os.environ.get("APIFY_API_BASE_URL", "").rstrip("/").removesuffix("/v2")
 
-
+# %% ../nbs/01b_plan.ipynb #6fcdf9ab
 def show_plan(params: CollectParams) -> str:
     "The plan as text: steps, prices, the cap, and the code that says yes"
     steps, code = make_plan(params), plan_code(params)
@@ -252,7 +252,7 @@ class Batch(Record):
         asked = json.dumps([seller, self.terms, self.rows])
         return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
-
+# %% ../nbs/01b_plan.ipynb #4225bfba
 class Delivery(Record):
     "One run of a seller: what it was allowed to charge, what it charged, what it delivered"
 

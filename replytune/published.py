@@ -13,7 +13,7 @@ from pathlib import Path
 from .schema import flow
 
 # %% ../nbs/00j_published.ipynb #00j0f6a7
-OF_FIELDS = {"Record", "StageParams", "StrEnum", "NamedTuple", "dataclass"}
+OF_FIELDS = {"BaseModel", "Record", "StageParams", "StrEnum", "NamedTuple", "dataclass"}
 
 
 def class_source(name: str) -> str | None:
@@ -50,10 +50,10 @@ def fields_of(
     return rows
 
 # %% ../nbs/00j_published.ipynb #00j1c9d0
-def fields_table(name: str) -> str:
-    "The fields of a class of ours as a Markdown table; empty for a class that has none"
-    source = class_source(name)
-    rows = fields_of(source) if source else []
+def fields_table(name: str) -> str | None:
+    "The fields of a class of ours as a Markdown table, empty if it adds none; `None` for any other class"
+    if (source := class_source(name)) is None: return None
+    rows = fields_of(source)
     cell = lambda text, code: (f"`{text}`" if code and text else text).replace("|", "\\|")
     lines = [f"| {cell(field, 1)} | {cell(kind, 1)} | {cell(default, 1)} | {cell(said, 0)} |" for field, kind, default, said in rows]
     return "\n".join(["| field | type | default | meaning |", "|---|---|---|---|", *lines]) if rows else ""
@@ -66,9 +66,9 @@ class document:
         from nbdev.showdoc import BasicMarkdownRenderer
 
         self.plain = BasicMarkdownRenderer(symbol, name=name, title_level=title_level)
-        self.table = fields_table(symbol.__name__) if isinstance(symbol, type) else ""
+        self.table = fields_table(symbol.__name__) if isinstance(symbol, type) else None
 
     def _repr_markdown_(self) -> str:
         text = self.plain._repr_markdown_().replace("__main__.", "")
-        if not self.table: return text
+        if self.table is None: return text
         return re.sub(r"```python\n.*?```\n*", "", text, count=1, flags=re.S) + "\n\n" + self.table

@@ -16,7 +16,7 @@ from typing import Callable, Iterator
 from .schema import StageError, error_of
 from .files import append_lines, file_hashes, locked, read_rows, resolve, sha256, whole_lines
 from .run import SAMPLE_CACHE, package_versions
-from .charts import COLOURS, draw, progress, quiet_libraries
+from .charts import bars, progress, quiet_libraries
 
 # %% ../nbs/00g_vectors.ipynb #00g1c2d3
 def load_encoder(name: str = "minilm"):

@@ -49,7 +49,7 @@ def test_the_pages_and_index():
 def test_top_level_holds_only_what_is_needed():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
     if not any(tracked): pytest.skip("not a git checkout")
-    allowed = {"nbs", "replytune", "settings.ini", "setup.py", "_quarto.yml", "README.md", "Makefile", "LICENSE", ".ci", ".gitignore", ".env.example", "MANIFEST.in", "conftest.py"}
+    allowed = {"nbs", "replytune", "settings.ini", "setup.py", "_quarto.yml", "README.md", "Makefile", "LICENSE", ".ci", ".gitignore", ".env.example", "MANIFEST.in", "conftest.py", "CONTRIBUTING.md", "CHANGELOG.md", "ruff.toml", ".gitattributes", ".github"}
     assert {name.split("/")[0] for name in tracked if name} <= allowed
     assert os.readlink(ROOT / "nbs/_quarto.yml") == "../_quarto.yml"
 
@@ -83,6 +83,11 @@ def test_notebooks_are_clean(copy):
 
 def test_readme_is_made_from_index():
     assert (ROOT / "README.md").read_text(encoding="utf-8") == readme(), "run make refresh"
+
+
+def test_pages_and_tests_pass_the_linter():
+    done = subprocess.run([str(Path(sys.executable).parent / "ruff"), "check", "--no-cache", "--output-format", "concise", str(ROOT)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
 
 
 def test_no_merge_markers():

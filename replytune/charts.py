@@ -40,7 +40,7 @@ def draw(plot, alt: str, width: float = 7, height: float = 3.2, note: str = "") 
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
-    label = f'<svg role="img" aria-label="{html.escape(alt, quote=True)}"'
+    label = f'<svg role="img" style="max-width:100%;height:auto" aria-label="{html.escape(alt, quote=True)}"'
     return Chart(svg[svg.index("<svg") :].replace("<svg", label, 1), alt)
 
 # %% ../nbs/00e_charts.ipynb #00e3c4d5

@@ -203,7 +203,7 @@ def flow(
         parts += [f'{box} fill="white" stroke="{colours.get(name, "#777777")}"/>', _words(name, x, y, 12)]
     tip = '<marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
     start = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{html.escape(alt, quote=True)}"'
-    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" style="max-width:100%" font-family="sans-serif" fill="#333333"'
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" style="max-width:100%;height:auto" font-family="sans-serif" fill="#333333"'
     head = f'<defs>{tip}<path d="M0,0 L8,3 L0,6 z" fill="#777777"/></marker></defs>'
     return Chart(f"{start} {size}>{head}{''.join(parts)}</svg>", alt)
 

@@ -209,7 +209,9 @@ class Buyer:
 
     def show(self, entry: Entry):
         "The bar: pairs, dollars, yield, time left"
-        pairs, rows = self.pairs(), sum(map(len, self.collected.of("probe", "control", "replies", "siblings")))
+        pairs, rows = self.pairs(), sum(
+            map(len, self.collected.of("probe", "control", "replies", "siblings"))
+        )
         share = f"{pairs / rows:.0%} yield" if rows else entry.batch.step
         self.bar.set_postfix_str(f"{pairs} so far, ${self.purchase.charge():.2f}, {share}", refresh=False)
         self.bar.update(min(pairs, self.params.target_pairs) - self.bar.n)
@@ -303,10 +305,12 @@ def compare_charges(purchase: Purchase) -> str:
     runs = [delivery for entry in purchase.entries.values() for delivery in entry.deliveries]
     known = [run for run in runs if run.reported_usd is not None]
     reported, computed = sum(run.reported_usd for run in known), sum(run.computed_usd for run in known)
-    silent = f"; {len(runs) - len(known)} of {len(runs)} runs report no charge" if len(known) < len(runs) else ""
+    lost = len(runs) - len(known)
+    silent = f"; {lost} of {len(runs)} runs report no charge" if lost else ""
     if not known: return f"cannot be compared{silent}"
     if abs(reported - computed) > 0.1 * max(reported, computed):
-        return f"the runs report ${reported:.2f} where the price table says ${computed:.2f}; set `prices`{silent}"
+        found = f"the runs report ${reported:.2f} where the price table says ${computed:.2f}"
+        return f"{found}; set `prices`{silent}"
     return f"agrees with the reports{silent}"
 
 # %% ../nbs/01d_buy.ipynb #01d2c5d6
@@ -354,7 +358,9 @@ def buy(params: CollectParams) -> dict:
     check_purchase(params)
     load_secrets()
     folder = Run(params.run).folder / "purchase"
-    with locked(folder / "purchase", f"another process is buying into {folder}; wait for it or stop it"), purchase_log(folder) as log:
+    with locked(
+        folder / "purchase", f"another process is buying into {folder}; wait for it or stop it"
+    ), purchase_log(folder) as log:
         purchase = Purchase(folder)
         _check_address(params, purchase)
         buyer = Buyer(params, purchase, resolve_name(SOURCES[params.source])(params, purchase, log), log)
@@ -376,7 +382,9 @@ def buy(params: CollectParams) -> dict:
             "runs": sum(len(e.deliveries) for e in purchase.entries.values()),
             "failed_batches": [f"{entry.batch.step} {entry.key}: {entry.reason}" for entry in failed],
             "price_table": compared,
-            "rehearsal": any(run.address for entry in purchase.entries.values() for run in entry.deliveries),
+            "rehearsal": any(
+                run.address for entry in purchase.entries.values() for run in entry.deliveries
+            ),
             "probe": probe and as_json(probe),
         }
 
@@ -386,7 +394,9 @@ def funnel_of(posts: list[Post], skipped: list[Skipped], likes_min: int) -> dict
     by_id = distinct(posts)[0]
     replies = [post for post in by_id.values() if post.parent_id and not post.is_advert]
     direct = [
-        post for post in replies if (why := why_not_a_pair(post, by_id)) is None or why == SkipReason.self_reply
+        post for post in replies if (
+            why := why_not_a_pair(post, by_id)
+        ) is None or why == SkipReason.self_reply
     ]
     pairs = pair_up(posts)[0]
     return {

@@ -205,7 +205,9 @@ def doubt(id: str, item: dict, rounded: bool) -> Damage | None:
     """Why an item's own id is not believed: its address names another, or it ends in zeros that neither the
     address nor, unless the file's ids are `rounded`, the date confirms"""
     addresses = (item.get(name) for name in ("url", "twitterUrl"))
-    named = {found[1] for text in addresses if isinstance(text, str) and (found := _OWN_ADDRESS.search(text))}
+    named = {
+        found[1] for text in addresses if isinstance(text, str) and (found := _OWN_ADDRESS.search(text))
+    }
     if named:
         return None if id in named else damaged_id(id, f"is not the {min(named)} of its own address")
     if rounded and id.endswith("00"): return damaged_id(id, "ends in zeros")
@@ -278,8 +280,13 @@ def normalize(item, rounded: set[str] = frozenset()) -> Post | Skipped:
         said = [item[name] for name in PLACEHOLDERS if item.get(name)]
         if said:
             return Skipped(why=SkipReason.placeholder, detail=replace_lone_surrogates(str(said[0]))[:200])
-        return Skipped(why=SkipReason.no_id, detail=replace_lone_surrogates(f"fields: {', '.join(sorted(map(str, item))[:8])}"))
-    if refused := id if isinstance(id, Damage) else doubt(id, item, "id" in rounded): return _skipped(refused)
+        return Skipped(
+            why=SkipReason.no_id,
+            detail=replace_lone_surrogates(f"fields: {', '.join(sorted(map(str, item))[:8])}")
+        )
+    if refused := id if isinstance(id, Damage) else doubt(
+        id, item, "id" in rounded
+    ): return _skipped(refused)
     parent = id_of(first(item, "parent_id"))
     if "parent_id" in rounded and isinstance(parent, str) and parent.endswith("00"):
         parent = damaged_id(parent, "ends in zeros")
@@ -290,7 +297,9 @@ def normalize(item, rounded: set[str] = frozenset()) -> Post | Skipped:
     author = first(item, "author")
     if not isinstance(author, str) or not author.strip(" @"):
         return Skipped(why=SkipReason.no_author, id=id)
-    post = _post(item, id, max(texts, key=len), replace_lone_surrogates(author).strip(" @"), parent, rounded)
+    post = _post(
+        item, id, max(texts, key=len), replace_lone_surrogates(author).strip(" @"), parent, rounded
+    )
     answers = flag_of(first(item, "is_reply")) or post.conversation_id not in (None, id)
     if parent is None and answers:
         return Skipped(why=SkipReason.no_parent, id=id, detail="a reply that does not say to which post")
@@ -363,7 +372,9 @@ def why_not_a_pair(reply: Post, by_id: dict[str, Post]) -> SkipReason | None:
     if reply.parent_id is None: return SkipReason.root
     parent = by_id.get(reply.parent_id)
     if parent is None:
-        return SkipReason.nested if reply.conversation_id not in (None, reply.parent_id) else SkipReason.orphan
+        return SkipReason.nested if reply.conversation_id not in (
+            None, reply.parent_id
+        ) else SkipReason.orphan
     if _same_person(parent, reply): return SkipReason.self_reply
     if parent.parent_id is not None: return SkipReason.nested
     conversations = {reply.conversation_id, parent.conversation_id}

@@ -193,8 +193,8 @@ def iterate_json(text: str) -> Iterator:
             resume = _next_item(text, position, shape)
             lost = (len(text) if resume is None else resume) - position
             line = text.count("\n", 0, position) + 1
-            yield Damage("damaged_file", f"line {line}: {getattr(error, 'msg', error)}; {lost} characters not read",
-            )
+            said = f"{getattr(error, 'msg', error)}; {lost} characters not read"
+            yield Damage("damaged_file", f"line {line}: {said}")
             if resume is None: return
             position, damaged = resume, True
         else:
@@ -259,7 +259,9 @@ def iterate_csv(text: str, delimiter: str = ",") -> Iterator:
             try:
                 cells = next(reader, None)
                 end = base + reader.line_num
-                trouble = _row_trouble(cells, names, lines[start:end] if end == len(lines) else [], delimiter)
+                trouble = _row_trouble(
+                    cells, names, lines[start:end] if end == len(lines) else [], delimiter
+                )
             except csv.Error as error:
                 end, trouble = base + reader.line_num, str(error)
             if cells is None and not trouble: return
@@ -285,7 +287,9 @@ def _row_trouble(cells: list[str] | None, names: list[str], last: list[str], del
 _IDS, _AUTHORS = ({path[0] for path in paths(field)} for field in ("id", "author"))
 _TEXTS = {path[0]: str if len(path) == 1 else dict for path in paths("text")}
 _ATTACHED = set("author user entities extendedEntities extended_entities media card poll place".split())
-_ANSWERS = set("replies comments responses thread children tweets posts timeline items results data".split())
+_ANSWERS = set(
+    "replies comments responses thread children tweets posts timeline items results data".split()
+)
 
 
 def _has_text(value: dict) -> bool:
@@ -365,7 +369,9 @@ def unwrap(item) -> list:
     if found: return found
     if not _IDS.isdisjoint(item) or _has_text(item) or any(map(item.get, PLACEHOLDERS)):
         return [item]
-    told = [row for part in item.values() if isinstance(part, list) for row in part if isinstance(row, dict)]
+    told = [
+        row for part in item.values() if isinstance(part, list) for row in part if isinstance(row, dict)
+    ]
     return told or [item]  # a response without posts says why in its list of errors
 
 # %% ../nbs/00i_dumps.ipynb #00i4a1b2

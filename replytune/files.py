@@ -27,7 +27,7 @@ from .schema import Id, Pair, Record, StageError, error_of, flow
 # %% ../nbs/00b_files.ipynb #d926a311
 @contextmanager
 def locked(path: Path, busy: str = ""):
-    "Hold the lock of a file that several processes use: waits for it, or is a `StageError` that says `busy`"
+    "Hold the lock of a file that several processes use: wait for it, or raise `StageError(busy)`"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "w") as lock:
         try:

@@ -69,7 +69,9 @@ def mentions(value, ids: set[str], handle: str, texts: frozenset = frozenset(), 
     return alone or re.search(rf"(?:@|(?:x|twitter)\.com/){re.escape(handle)}(?!\w)", lower) is not None
 
 # %% ../nbs/09c_forget.ipynb #6275d302
-def _forget_in_lines(file: Path, should_remove, tombstone: dict | None = None, only_count: bool = False) -> int:
+def _forget_in_lines(
+    file: Path, should_remove, tombstone: dict | None = None, only_count: bool = False
+) -> int:
     """Remove the rows for which `gone` holds from a JSON Lines file, or leave a tombstone in their place;
     returns how many"""
     rows = read_rows(file)

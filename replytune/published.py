@@ -25,7 +25,8 @@ def class_source(name: str) -> str | None:
         text = file.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
-                made_of = {part.id for each in node.bases + node.decorator_list for part in ast.walk(each) if isinstance(part, ast.Name)}
+                parts = [part for each in node.bases + node.decorator_list for part in ast.walk(each)]
+                made_of = {part.id for part in parts if isinstance(part, ast.Name)}
                 return ast.get_source_segment(text, node) if made_of & OF_FIELDS else None
     return None
 
@@ -44,10 +45,11 @@ def fields_of(
     "The fields of a class as it is written; what has no comment has an empty meaning"
     lines, rows = source.splitlines(), []
     for node in ast.parse(source).body[0].body:
-        named = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+        named = getattr(node, "target", None) or getattr(node, "targets", [None])[0]
         if not isinstance(named, ast.Name) or named.id == "model_config": continue
         kind = getattr(node, "annotation", None)
-        if isinstance(kind, ast.Subscript) and ast.unparse(kind.value) == "Annotated": kind = kind.slice.elts[0]
+        if isinstance(kind, ast.Subscript) and ast.unparse(kind.value) == "Annotated":
+            kind = kind.slice.elts[0]
         said = lines[node.end_lineno - 1][node.end_col_offset :].partition("#")[2].strip()
         rows.append((named.id, ast.unparse(kind) if kind else "", _default(node.value), said))
     return rows
@@ -58,21 +60,29 @@ def fields_table(name: str) -> str | None:
     if (source := class_source(name)) is None: return None
     rows = fields_of(source)
     cell = lambda text, code: (f"`{text}`" if code and text else text).replace("|", "\\|")
-    lines = [f"| {cell(field, 1)} | {cell(kind, 1)} | {cell(default, 1)} | {cell(said, 0)} |" for field, kind, default, said in rows]
+    lines = [
+        f"| {cell(field, 1)} | {cell(kind, 1)} | {cell(default, 1)} | {cell(said, 0)} |" for field, kind,
+        default, said in rows
+    ]
     return "\n".join(["| field | type | default | meaning |", "|---|---|---|---|", *lines]) if rows else ""
 
 # %% ../nbs/00j_published.ipynb #00j3b5c6
 @cache
 def names_with_source() -> frozenset[str]:
     "The functions and classes that stand on the pages with their source"
-    cells = [cell for page in project_root().glob("nbs/0*.ipynb") for cell in json.loads(page.read_bytes())["cells"]]
+    cells = [
+        cell
+        for page in project_root().glob("nbs/0*.ipynb") for cell in json.loads(page.read_bytes())["cells"]
+    ]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    nodes = [node for source in sources if source.startswith("#| exports") for node in ast.parse(source).body]
+    nodes = [
+        node for source in sources if source.startswith("#| exports") for node in ast.parse(source).body
+    ]
     return frozenset(node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef)))
 
 # %% ../nbs/00j_published.ipynb #00j3d7e8
 class document:
-    "nbdev's renderer of one name: as nbdev does it, but with fields for a record and no signature above its source"
+    "nbdev's renderer of one name, but with fields for a record and no signature above its source"
 
     def __init__(self, symbol, name: str | None = None, title_level: int = 3):
         from nbdev.showdoc import BasicMarkdownRenderer

@@ -107,8 +107,12 @@ def _named_in_texts(node: ast.stmt) -> set[tuple[str, str]]:
     "What a statement uses by a text: entry points, and files of `replytune/assets` that it reads"
     parts = list(ast.walk(node))
     texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-    calls = [part for part in parts if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "asset"]
-    read = {("assets", each.value) for call in calls for each in call.args if isinstance(each, ast.Constant)}
+    calls = [
+        part for part in parts if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "asset"
+    ]
+    read = {
+        ("assets", each.value) for call in calls for each in call.args if isinstance(each, ast.Constant)
+    }
     return read | {(entry[1], entry[2]) for text in texts if (entry := ENTRY_POINT.fullmatch(text))}
 
 
@@ -128,8 +132,12 @@ def definitions(source: str) -> dict[str, Definition]:
             continue
         looked_up, bound = looked_up_and_set(node)
         changed = bound | _may_change(node, looked_up) & variables
-        inner = {(_ours(part), alias.name) for part in ast.walk(node) if _ours(part) for alias in part.names}
-        this = Definition(meaning(node), frozenset({("", name) for name in looked_up} | inner | _named_in_texts(node)))
+        inner = {
+            (_ours(part), alias.name) for part in ast.walk(node) if _ours(part) for alias in part.names
+        }
+        this = Definition(
+            meaning(node), frozenset({("", name) for name in looked_up} | inner | _named_in_texts(node))
+        )
         for name in changed:
             found[name] = found.get(name, Definition()) + this
         if not hasattr(node, "name"):
@@ -408,7 +416,9 @@ def is_sample(manifest: dict[str, dict]) -> bool:
     "Was the run made from the invented sample: under any name, or bought at a rehearsal?"
     collected = manifest["01_collect"]
     invented = any(name.endswith(SAMPLE_ITEMS) for name in collected["sources"])
-    copied = resolve(SAMPLE_ITEMS).is_file() and sha256(resolve(SAMPLE_ITEMS)) in collected["sources"].values()
+    copied = resolve(SAMPLE_ITEMS).is_file() and sha256(
+        resolve(SAMPLE_ITEMS)
+    ) in collected["sources"].values()
     return invented or copied or bool(collected["notes"].get("purchase", {}).get("rehearsal"))
 
 

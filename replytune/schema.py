@@ -120,7 +120,9 @@ class Arm(Record):
 ARMS = {
     "base": Arm(stage="05_generate", colour="#7f7f7f", what="the untouched model"),
     "null": Arm(stage="05_generate", colour="#bcbcbc", what="the untouched model with another seed"),
-    "rag": Arm(stage="05_generate", colour="#2a7ab9", what="the untouched model, shown three similar tweets"),
+    "rag": Arm(
+        stage="05_generate", colour="#2a7ab9", what="the untouched model, shown three similar tweets"
+    ),
     "tuned": Arm(stage="06_train", colour="#d1495b", what="the model with its adapter"),
     "human": Arm(stage="05_generate", colour="#2e8b57", what="the best-liked real reply"),
 }
@@ -135,7 +137,9 @@ def check_contrast(contrast: str) -> str:
     "`tuned-base` as it is; `ValueError` unless it names two different arms"
     one, _, other = contrast.partition("-")
     if one == other or not {one, other} <= ARMS.keys():
-        raise ValueError(f"contrast {contrast!r} must be two of the arms {', '.join(ARMS)}, as in tuned-base")
+        raise ValueError(
+            f"contrast {contrast!r} must be two of the arms {', '.join(ARMS)}, as in tuned-base"
+        )
     return contrast
 
 
@@ -178,7 +182,9 @@ def _words(text: str, x: float, y: float, size: int) -> str:
     lines = text.split("\n")
     top = y - size * 0.6 * (len(lines) - 1) + size * 0.35
     row = '<text x="{:.0f}" y="{:.0f}" font-size="{}" text-anchor="middle">{}</text>'
-    return "".join(row.format(x, top + n * size * 1.2, size, html.escape(line)) for n, line in enumerate(lines))
+    return "".join(
+        row.format(x, top + n * size * 1.2, size, html.escape(line)) for n, line in enumerate(lines)
+    )
 
 # %% ../nbs/00_schema.ipynb #00a7c8d9
 def flow(
@@ -196,24 +202,30 @@ def flow(
         line = f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke="#777777"'
         lift = 7 + 5 * label.count("\n") if abs(y1 - y2) < 1 else 0
         aside = 36 if abs(x1 - x2) < 1 else 0
-        words = _words(label, (x1 + x2) / 2 + aside, (y1 + y2) / 2 - lift, 10)
-        parts += [f'{line} marker-end="url(#tip)"/>', words]
+        said = _words(label, (x1 + x2) / 2 + aside, (y1 + y2) / 2 - lift, 10)
+        parts += [f'{line} marker-end="url(#tip)"/>', said]
     for name, (x, y) in at.items():
-        box = f'<rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="6"'
+        place = f'x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}"'
+        box = f'<rect {place} width="{BOX[0]}" height="{BOX[1]}" rx="6"'
         parts += [f'{box} fill="white" stroke="{colours.get(name, "#777777")}"/>', _words(name, x, y, 12)]
     tip = '<marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
-    start = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{html.escape(alt, quote=True)}"'
-    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" style="max-width:100%;height:auto" font-family="sans-serif" fill="#333333"'
+    words = f'role="img" aria-label="{html.escape(alt, quote=True)}"'
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" style="max-width:100%;height:auto"'
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" {words} {size} font-family="sans-serif" fill="#333333"'
     head = f'<defs>{tip}<path d="M0,0 L8,3 L0,6 z" fill="#777777"/></marker></defs>'
-    return Chart(f"{start} {size}>{head}{''.join(parts)}</svg>", alt)
+    return Chart(f"{start}>{head}{''.join(parts)}</svg>", alt)
 
 # %% ../nbs/00_schema.ipynb #00a9e0f1
 def pipeline_picture() -> Chart:
     "The stages in their order, with the file that each hands to the next"
     half = (len(STAGES) + 1) // 2
-    where = {name: (n % half if n < half else half - 1 - n % half, n // half) for n, name in enumerate(STAGES)}
+    where = {
+        name: (n % half if n < half else half - 1 - n % half, n // half) for n, name in enumerate(STAGES)
+    }
     boxes = {name.replace("_", "\n", 1): place for name, place in where.items()}
     handed = {stage: [name for name, writer in FILES.items() if writer == stage] for stage in STAGES}
     said = [re.split("[/.]", handed[one][0])[0] if handed[one] else "" for one in STAGES]
     steps = list(zip(boxes, list(boxes)[1:], said))
-    return flow(boxes, steps, "; ".join(f"{one} hands on {file}".replace("\n", "_") for one, _, file in steps))
+    return flow(
+        boxes, steps, "; ".join(f"{one} hands on {file}".replace("\n", "_") for one, _, file in steps)
+    )

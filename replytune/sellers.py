@@ -185,7 +185,9 @@ def start_run(source: ApifySource, entry: Entry) -> Entry:
             f" cost ${reserve:.2f}"
         )
     moment = datetime.now(timezone.utc)
-    entry = source.purchase.save(entry, state="starting", intended_at=moment, reserved_usd=reserve, reason="")
+    entry = source.purchase.save(
+        entry, state="starting", intended_at=moment, reserved_usd=reserve, reason=""
+    )
     try:
         run = source.starter.actor(source.seller).start(
             run_input=source.run_input(batch), max_items=batch.rows,
@@ -207,7 +209,9 @@ def _after_a_failed_start(source: ApifySource, entry: Entry, error: Exception) -
         raise StageError(f"{source.seller}: {said}; {advice}")
     source.failures += 1
     if source.failures >= PATIENCE:
-        raise StageError(f"{source.seller} could not be started {PATIENCE} times: {said}. Run it again later")
+        raise StageError(
+            f"{source.seller} could not be started {PATIENCE} times: {said}. Run it again later"
+        )
     _wait(min(source.params.retry_seconds * 2 ** (source.failures - 1), 120))
     if getattr(error, "status_code", 0) == 429:  # refused at the door: there is no run
         return source.purchase.save(entry, state="planned", reserved_usd=0.0)
@@ -282,7 +286,9 @@ def complete_run(source: ApifySource, entry: Entry) -> Entry:
             break  # it does not even abort: take what is there
         if (late or dear) and not aborted:
             source.log.warning("run %s %s; stopping it", run.id, "does not end" if late else "is too dear")
-            with_retries(source.client.run(run.id).abort, "aborting a run", source.params.retry_seconds, source.log)
+            with_retries(
+                source.client.run(run.id).abort, "aborting a run", source.params.retry_seconds, source.log
+            )
             aborted, ends = True, time.monotonic()
     rows = _download_rows(source, delivery)
     terms = len(entry.batch.terms)

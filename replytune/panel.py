@@ -69,14 +69,15 @@ def card(
 ) -> str:
     "The pair as HTML"
     names = (f"@{pair.tweet_author}", f"@{pair.reply_author}") if open_all else ("tweet", "reply")
-    below = f"{known(pair.tweet_likes, 'likes')}, {known(pair.tweet_retweets, 'retweets')}" if open_all else ""
-    numbers = [span(pair.reply_time_diff_seconds)]
-    if open_all: numbers += [known(pair.reply_likes, "likes"), known(pair.reply_author_followers, "followers")]
+    above, below = [], [span(pair.reply_time_diff_seconds)]
+    if open_all:
+        above = [known(pair.tweet_likes, "likes"), known(pair.tweet_retweets, "retweets")]
+        below += [known(pair.reply_likes, "likes"), known(pair.reply_author_followers, "followers")]
     text = edit.text if edit and edit.text else pair.reply
     badges = "".join(f'<span class="rt-badge">{html.escape(hint)}</span>' for hint in hints(text))
     parts = [
-        post(names[0], pair.tweet, below),
-        post(names[1], text, ", ".join(numbers), "rt-reply"),
+        post(names[0], pair.tweet, ", ".join(above)),
+        post(names[1], text, ", ".join(below), "rt-reply"),
         f'<div class="rt-badges">{badges}</div>',
     ]
     if text != pair.reply:
@@ -86,9 +87,10 @@ def card(
 
 
 def _near_list(near: list) -> str:
-    rows = [f"<li>{cosine:.2f} {html.escape(state)} {readable_text(copy)}</li>" for cosine, copy, state in near[:10]]
+    row = lambda cosine, copy, state: f"<li>{cosine:.2f} {html.escape(state)} {readable_text(copy)}</li>"
     title = f"{len(near)} near {'copy' if len(near) == 1 else 'copies'} of the reply"
-    return f"<details><summary>{title}</summary><ul>{''.join(rows)}</ul></details>"
+    rows = "".join(row(*each) for each in near[:10])
+    return f"<details><summary>{title}</summary><ul>{rows}</ul></details>"
 
 # %% ../nbs/04c_panel.ipynb #54ed7d4c
 KEYS = (
@@ -191,7 +193,8 @@ class Panel:
         "A key from the browser; one that was pressed on an earlier card is not carried out"
         name = next((name for name, (key, _) in KEYS.items() if key == content.get("key")), None)
         if content.get("shown") != str(self.session.token):
-            self.message, self.error = "That key came before this card was on the screen; press it again.", False
+            self.message = "That key came before this card was on the screen; press it again."
+            self.error = False
             self.notice.value = notice(self)
         elif name == "save" and self.session.draft is not None and content.get("text") is not None:
             self.guarded(lambda: (write_draft(self.session, content["text"]), press(self, "save")))
@@ -357,7 +360,8 @@ def status_line(session: ReviewSession) -> str:
         minutes = (total - done) * pace / 60
         left = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"
         words += f" · {3600 / pace:,.0f} an hour · about {left} left"
-    track = f'<div class="rt-track"><div style="width:{100 * done / total if total else 100:.1f}%"></div></div>'
+    share = 100 * done / total if total else 100
+    track = f'<div class="rt-track"><div style="width:{share:.1f}%"></div></div>'
     return f'<div class="rt-bar">{words}{track}</div>'
 
 

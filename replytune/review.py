@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['ACTIONS', 'TAKES_OFF', 'DECIDES', 'CHECKS', 'REASONS', 'REPEAT_GAP', 'ABOUT_TEXT', 'ReviewParams', 'Action',
            'action_of', 'Decision', 'seen_hash', 'History', 'Standing', 'standing_of', 'drop_outdated', 'ReviewState',
-           'decisions_in', 'FollowedLog', 'ReviewLog', 'complete_tail', 'read_logs', 'votes_on', 'differ', 'disputes',
-           'kappa', 'agreement', 'repeat_gap', 'with_oneself', 'first_answer', 'all_agreement', 'why_open', 'edited',
-           'apply_reviews', 'what_is_open', 'bring_in', 'bounds_of', 'check_edits', 'audit_again', 'check_leaks',
-           'review_stage']
+           'decisions_in', 'FollowedLog', 'ReviewLog', 'complete_tail', 'read_logs', 'votes_on', 'who_decided',
+           'differ', 'disputes', 'kappa', 'agreement', 'repeat_gap', 'with_oneself', 'first_answer', 'all_agreement',
+           'why_open', 'edited', 'apply_reviews', 'what_is_open', 'bring_in', 'bounds_of', 'check_edits', 'audit_again',
+           'check_leaks', 'review_stage']
 
 # %% ../nbs/04_review.ipynb #741d2dfb
 import json
@@ -106,7 +106,8 @@ class Decision(Record):
 
     @model_validator(mode="after")
     def _an_edit_has_a_text(self):
-        if action_of(self.decision).needs == "text" and not self.text: raise ValueError("an edit without a text")
+        needs = action_of(self.decision).needs
+        if needs == "text" and not self.text: raise ValueError("an edit without a text")
         return self
 
 # %% ../nbs/04_review.ipynb #04b2c1d3
@@ -131,8 +132,7 @@ class History:
             self.undone.append(here.pop())
             return self.done.pop(_last_on(self.done, row.reply_id))
         if row.decision == "redo":
-            place = _last_on(self.undone, row.reply_id)
-            if place is None: return None
+            if (place := _last_on(self.undone, row.reply_id)) is None: return None
             row = self.undone.pop(place)
         else:
             self.undone.clear()
@@ -309,21 +309,21 @@ def read_logs(paths: list[Path]) -> dict[str, ReviewState]:
     for path in paths:
         rows = decisions_in(path.read_bytes(), path)
         if strangers := {row.reviewer for row in rows} - {path.stem}:
-            raise StageError(
-                f"{path} holds decisions of {sorted(strangers)[0]!r}; one log per reviewer, named after them"
-            )
+            words = "one log per reviewer, named after them"
+            raise StageError(f"{path} holds decisions of {min(strangers)!r}; {words}")
         voices[path.stem] = ReviewState(rows)
     return voices
 
 # %% ../nbs/04_review.ipynb #04f6a5b6
-def votes_on(
-    voices: dict[str, ReviewState],
-    reply_id: str,
-    today: str,  # `seen_hash` of the texts that count
-) -> dict[str, Decision]:
-    "Each reviewer's settled decision on a pair"
+def votes_on(voices: dict[str, ReviewState], reply_id: str, today: str) -> dict[str, Decision]:
+    "Each reviewer's settled decision on a pair, about the texts of the `seen_hash` of today"
     found = {reviewer: drop_outdated(state[reply_id], today) for reviewer, state in voices.items()}
     return {reviewer: now.decision for reviewer, now in found.items() if now.settled}
+
+
+def who_decided(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[str]:
+    "The reviewers whose word on at least one pair stands"
+    return sorted({name for pair in pairs for name in votes_on(voices, pair.reply_id, seen_hash(pair))})
 
 
 def differ(votes: dict[str, Decision]) -> bool:
@@ -347,8 +347,8 @@ def kappa(
     rows, columns = [sum(row) for row in table], [sum(row) for row in zip(*table)]
     names = ("kappa", "kappa, low", "kappa, high")
     if 0 in rows and rows == [table[0][0], table[1][1]]:
-        why = unavailable("every answer was the same, so luck cannot be told from agreement")
-        return dict.fromkeys(names, why)
+        same = "every answer was the same, so luck cannot be told from agreement"
+        return dict.fromkeys(names, unavailable(same))
     with numpy.errstate(all="ignore"):  # its test statistic may divide by nothing; it is not used
         found = cohens_kappa(table)
     value = 0.0 if 0 in rows and 0 in columns else float(found.kappa)
@@ -473,10 +473,8 @@ def bring_in(source: Path, target: Path):
     old = old[: old.rfind(b"\n") + 1]  # half a line at the end, left by a crash, is no history
     if old and old.startswith(new): return
     if not new.startswith(old):
-        raise StageError(
-            f"{target} and {source} tell different histories; merge them by hand or rename one (one log per"
-            " reviewer)"
-        )
+        words = "merge them by hand or rename one (one log per reviewer)"
+        raise StageError(f"{target} and {source} tell different histories; {words}")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
@@ -502,8 +500,7 @@ def check_edits(edits: list[Pair], bounds: ValidateParams, cache_folder: Path | 
 def audit_again(stage: Stage, kept: list[Pair]) -> list[str]:
     "Audit the split as stage 03 did and write the audit down; returns the leaks"
     cleaning = CleanParams.read(stage.run.manifest()["03_clean"]["parameters"])
-    vectors = Vectors(cleaning.encoder, stage.cache)
-    audit = audit_with(kept, stage.records(EARLIER), vectors, cleaning)
+    audit = audit_with(kept, stage.records(EARLIER), Vectors(cleaning.encoder, stage.cache), cleaning)
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     return audit["leaks"]
 
@@ -533,11 +530,10 @@ def review_stage(params: ReviewParams):
         check_leaks(audit_again(stage, kept), edits)
         stage.write("reviewed.jsonl", kept)
         stage.write("reviews_rejected.jsonl", rejected)
-        found = all_agreement(pairs, voices).items()
-        numbers = {who: {name: number_or_reason(value) for name, value in row.items()} for who, row in found}
+        found = all_agreement(pairs, voices)
+        numbers = {who: {key: number_or_reason(row[key]) for key in row} for who, row in found.items()}
         stage.write("review_agreement.json", json.dumps(numbers, indent=1) + "\n")
-        spoke = {name for pair in pairs for name in votes_on(voices, pair.reply_id, seen_hash(pair))}
-        stage.notes["reviewers"] = sorted(spoke)
+        stage.notes["reviewers"] = who_decided(pairs, voices)
         made = {"pairs": len(pairs), "reviewed": len(kept), "rejected": len(rejected), "edited": len(edits)}
         stage.counts = made | split_counts(kept)
     return counts_table(stage)

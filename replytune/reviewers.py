@@ -85,11 +85,13 @@ def keep_rate_chart(
     if table.empty: return unavailable(f"no {by} has {least} decisions")
 
     def plot(axes):
-        around = [table["share"] - table["low"], table["high"] - table["share"]]
-        axes.errorbar(table["share"], range(len(table)), xerr=around, fmt="o", color=COLOURS["rag"], capsize=3)
+        share, places = table["share"], range(len(table))
+        around = [share - table["low"], table["high"] - share]
+        axes.errorbar(share, places, xerr=around, fmt="o", color=COLOURS["rag"], capsize=3)
         axes.axvline(frame["kept"].mean(), color=COLOURS["base"], linestyle=":")
         axes.set_yticks(range(len(table)), [f"{name} ({count})" for name, count in table["count"].items()])
-        axes.set(xlim=(0, 1), xlabel="share kept with 95 % interval; dotted: all decisions", title=f"Kept, by {by}")
+        axes.set(xlim=(0, 1), xlabel="share kept with 95 % interval; dotted: all decisions")
+        axes.set_title(f"Kept, by {by}")
 
     words = ", ".join(f"{name} {share:.2f}" for name, share in table["share"].items())
     return draw(plot, f"share kept by {by}: {words}", height=0.9 + 0.25 * len(table), note=note)
@@ -104,7 +106,7 @@ def drift_chart(
     blocked = frame.assign(block=frame.groupby("reviewer").cumcount() // block)
     sizes = blocked.groupby(["reviewer", "block"])["kept"].transform("size")
     whole = blocked[sizes == block]
-    if whole.empty or whole["block"].nunique() < 2: return unavailable(f"fewer than two blocks of {block} decisions")
+    if whole["block"].nunique() < 2: return unavailable(f"fewer than two blocks of {block} decisions")
     tables = {name: shares_with_intervals(rows, "block") for name, rows in whole.groupby("reviewer")}
 
     def plot(axes):
@@ -112,7 +114,8 @@ def drift_chart(
             middle = [(number + 0.5) * block for number in table.index]
             axes.plot(middle, table["share"], marker="o", color=colour, label=name)
             axes.fill_between(middle, table["low"], table["high"], color=colour, alpha=0.15)
-        axes.set(ylim=(0, 1), xlabel="decision", ylabel="share kept", title=f"Drift: share kept in blocks of {block}")
+        axes.set(ylim=(0, 1), xlabel="decision", ylabel="share kept")
+        axes.set_title(f"Drift: share kept in blocks of {block}")
         axes.legend(frameon=False)
 
     shares = {name: ", ".join(f"{share:.2f}" for share in table["share"]) for name, table in tables.items()}
@@ -122,19 +125,20 @@ def drift_chart(
 # %% ../nbs/04d_reviewers.ipynb #04da000c
 def agreement_chart(numbers: dict[str, dict], note: str = "") -> Chart | Unavailable:
     "Share of equal answers and kappa, each with its 95 % interval, of `all_agreement`'s rows"
-    measured = {
-        f"{who}: {name}": [found[key] for key in (name, f"{name}, low", f"{name}, high")]
-        for who, found in numbers.items()
-        for name in ("agree", "kappa")
-        if not any(isinstance(found.get(key, unavailable("")), Unavailable) for key in (name, f"{name}, low", f"{name}, high"))
-    }
+    measured = {}
+    for who, found in numbers.items():
+        for name in ("agree", "kappa"):
+            three = [found.get(key) for key in (name, f"{name}, low", f"{name}, high")]
+            if all(isinstance(number, float) for number in three): measured[f"{who}: {name}"] = three
     if not measured: return unavailable("nobody answered twice, and no two people answered the same pairs")
 
     def plot(axes):
-        for place, (value, low, high) in enumerate(measured.values()):
-            axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=PEOPLE[place % 2], capsize=3)
+        for place, (name, (value, low, high)) in enumerate(measured.items()):
+            around, colour = [[value - low], [high - value]], PEOPLE[name.endswith("kappa")]
+            axes.errorbar(value, place, xerr=around, fmt="o", color=colour, capsize=3)
         axes.set_yticks(range(len(measured)), measured)
-        axes.set(xlim=(min(0, *(low for _, low, _ in measured.values())), 1), title="Agreement, with 95 % interval")
+        lowest = min(low for _, low, _ in measured.values())
+        axes.set(xlim=(min(0, lowest), 1), title="Agreement, with 95 % interval")
 
     words = ", ".join(f"{name} {value:.2f}" for name, (value, _, _) in measured.items())
     return draw(plot, words, height=0.9 + 0.25 * len(measured), note=note)
@@ -150,7 +154,7 @@ def disagreements(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[dic
 
 # %% ../nbs/04d_reviewers.ipynb #6aeec64c
 def reviewers_frame(pairs: list[Pair], frame, voices: dict[str, ReviewState]):
-    "A row for each reviewer: how often they did what, and the median seconds of a decision (`None`: not recorded)"
+    "A row for each reviewer: how often they did what, median seconds of a decision (`None`: not recorded)"
     import pandas
 
     rows = {}
@@ -163,7 +167,7 @@ def reviewers_frame(pairs: list[Pair], frame, voices: dict[str, ReviewState]):
             if row.decides: counts[row.status] = settled.count(action)
             if row.toggles: counts[row.status] = sum(action in now.signs for now in standing)
         rows[name] = counts | {"median seconds": None if pandas.isna(median) else round(float(median), 1)}
-    return pandas.DataFrame(rows).T
+    return pandas.DataFrame.from_dict(rows, orient="index")
 
 # %% ../nbs/04d_reviewers.ipynb #04da000e
 def progress_parts(
@@ -208,7 +212,8 @@ def review_frame(run: str, reviewer: str):
         decision, reasons, text = as_cells(state, pair)
         about = {"tweet": pair.tweet, "reply": pair.reply, "hints": ", ".join(hints(pair.reply))}
         made = {"decision": decision, "reasons": ", ".join(reasons), "text": text or ""}
-        rows.append({"reply_id": pair.reply_id} | about | made | {"as_of": actions_on(state, pair.reply_id)})
+        made["as_of"] = actions_on(state, pair.reply_id)
+        rows.append({"reply_id": pair.reply_id} | about | made)
     columns = ["reply_id", "tweet", "reply", "hints", "decision", "reasons", "text", "as_of"]
     return pandas.DataFrame(rows, columns=columns).set_index("reply_id")
 
@@ -275,7 +280,7 @@ def _new_in_row(state: ReviewState, pair: Pair | None, bounds: ValidateParams, r
     known = re.sub(r"\.0*$", "", row["as_of"].strip()) or "0"
     if known != str(actions_on(state, pair.reply_id)):
         raise StageError(
-            f"as_of is {row['as_of'][:20]!r}, but the pair was decided again since this table was made; make"
-            " a new one with review_frame"
+            f"as_of is {row['as_of'][:20]!r}, but the pair was decided again since this table was made;"
+            " make a new one with review_frame"
         )
     return [(pair, name, reasons, text)]

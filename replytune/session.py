@@ -52,7 +52,7 @@ COMMON = frozenset(
 def topics_of(
     pairs: list[Pair],
     vectors: Vectors,
-    count: int | None = None,  # of topics; `None`: about the square root of the number of tweets, 12 at most
+    count: int | None = None,  # of topics; `None`: about the square root of the tweets, 12 at most
 ) -> dict[str, str]:
     "A topic's name for each tweet id"
     from sklearn.cluster import KMeans
@@ -163,9 +163,7 @@ def chosen_for_repeat(
 class ReviewSession:
     "A reviewer's place among the pairs; everything but the drawing"
 
-    def __init__(
-        self, pairs: list[Pair], log: ReviewLog, context: ReviewContext = ReviewContext(), clock=time.monotonic
-    ):
+    def __init__(self, pairs: list[Pair], log: ReviewLog, context=ReviewContext(), clock=time.monotonic):
         self.pairs, self.log, self.context, self.clock = pairs, log, context, clock
         self.by_id = {pair.reply_id: pair for pair in pairs}
         self.place = {pair.reply_id: place for place, pair in enumerate(pairs)}
@@ -253,8 +251,8 @@ def scope_options(session: ReviewSession) -> list[tuple[str, str]]:
     number = lambda name: int(name.split(":")[0]) if name[:1].isdigit() else 0
     topics = sorted(set(session.context.topics.values()), key=number)
     options = [("everything", "everything"), *((f"topic {name}", f"topic {name}") for name in topics)]
-    several = [(name, count) for name, count in sizes.items() if count > 1]
-    return options + [(f"tweet: {first[name][:40]} ({count})", f"cluster {name}") for name, count in several]
+    several = [name for name, count in sizes.items() if count > 1]
+    return options + [(f"tweet: {first[name][:40]} ({sizes[name]})", f"cluster {name}") for name in several]
 
 # %% ../nbs/04b_session.ipynb #04ba0011
 def check_decision(
@@ -298,12 +296,13 @@ def log_entry(
     check_decision(pair, session.context.bounds, name, session.marks, reasons, text)
     failing = {reason.removeprefix("not "): False for reason in reasons if reason != "other"}
     fields |= {"marks": session.marks | failing, "reasons": list(reasons)}
-    fields |= {"seconds": round(session.clock() - session.started, 2), "informed": pair.reply_id in session.informed}
+    fields |= {"seconds": round(session.clock() - session.started, 2)}
+    fields |= {"informed": pair.reply_id in session.informed}
     if row.decides == "keeps" and text:
         fields |= {"text": edited(pair, text).reply, "previous": own or pair.reply}
     return name, fields
 
-
+# %% ../nbs/04b_session.ipynb #04ba0025
 def act(
     session: ReviewSession,
     name: str,  # of `ACTIONS`
@@ -348,8 +347,8 @@ def move_on(session: ReviewSession, before: list[str]):
 # %% ../nbs/04b_session.ipynb #49a01695
 def comes_blind(session: ReviewSession, reply_id: str | None) -> bool:
     "Is a second answer due: after the gap, or at the end, where only second answers are left?"
-    tells_nothing = session.status in ("undecided", *NEUTRAL, "with hints", "all")
-    if reply_id not in session.chosen or not tells_nothing or not owes_repeat(session, reply_id, 0): return False
+    if session.status not in ("undecided", *NEUTRAL, "with hints", "all"): return False  # tells the answer
+    if reply_id not in session.chosen or not owes_repeat(session, reply_id, 0): return False
     waiting = any(not session.now(id).settled for id in session.place)
     return owes_repeat(session, reply_id, max(session.gap, 1)) or not waiting
 
@@ -361,8 +360,8 @@ def show(
 ):
     "Put a pair on the screen"
     session.repeat = comes_blind(session, reply_id) if repeat is None else repeat
-    session.current, session.draft, session.started = reply_id, drafts(session).get(reply_id), session.clock()
-    session.token += 1
+    session.current, session.draft = reply_id, drafts(session).get(reply_id)
+    session.token, session.started = session.token + 1, session.clock()
     if session.status == "disputed" and reply_id is not None: session.informed.add(reply_id)
     remember(session)
 
@@ -379,9 +378,9 @@ def undo_or_redo(session: ReviewSession, name: str):
 
 
 def browse(session: ReviewSession, step: int):
-    "Show the neighbour in the list; in the file while what is undecided is listed, to see the last card again"
-    order = filtered_ids(session)
-    if session.status == "undecided": order = [pair.reply_id for pair in session.pairs if in_scope(session, pair)]
+    "Show the neighbour: in the file while what is undecided is listed (the last card may be wanted again)"
+    inside = [pair.reply_id for pair in session.pairs if in_scope(session, pair)]
+    order = inside if session.status == "undecided" else filtered_ids(session)
     if not order: return
     place = order.index(session.current) if session.current in order else 0
     show(session, order[min(max(place + step, 0), len(order) - 1)])
@@ -392,7 +391,8 @@ def set_filter(session: ReviewSession, status: str | None = None, scope: str | N
     session.log.sync()
     session.status, session.scope = status or session.status, scope or session.scope
     order = filtered_ids(session)
-    if not order and (session.status, session.scope) == ("undecided", "everything"): return move_on(session, [])
+    if not order and (session.status, session.scope) == ("undecided", "everything"):
+        return move_on(session, [])
     stays = session.current in order and not session.repeat
     show(session, session.current if stays else order[0] if order else None)
 
@@ -474,9 +474,8 @@ def resume(session: ReviewSession):
 def open_folder(run: str, reviewer: str) -> Run:
     "The run folder, if it can be reviewed by this person"
     if not reviewer.isidentifier() or reviewer != unicodedata.normalize("NFC", reviewer):
-        raise StageError(
-            f"reviewer {reviewer!r}: use letters, digits and _ only, and begin with a letter; it names a file"
-        )
+        words = "use letters, digits and _ only, and begin with a letter; it names a file"
+        raise StageError(f"reviewer {reviewer!r}: {words}")
     folder = Run(run)
     if not (folder / "clean.jsonl").exists():
         raise StageError(f"{run}/clean.jsonl is missing; run stage 03_clean first")

@@ -59,7 +59,7 @@ ACTIONS = {
     "flag": Action("F", "Flag", "flagged", toggles=True, reopens=True, moves_on=True),
     "skip": Action("S", "Skip", "skipped", moves_on=True),
     "mark": Action(),  # of a check, by its number
-    "undo": Action("U", "Undo"),
+    "undo": Action("U", "Undo"),  # this and redo go to the pair they are about
     "redo": Action("Y", "Redo"),
 }
 

@@ -1,5 +1,6 @@
 """Decisions: appended, never lost, replayed to the same state, and refused when they tell two histories."""
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from replytune.reviewers import decisions_frame, pace_chart, record_frame, revie
 from replytune.clean import EARLIER
 from replytune.forget import forget
 from replytune.schema import Pair, ParameterError, StageError, Unavailable
-from replytune.files import read_rows, resolve, sha256, to_lines, write_text
+from replytune.files import project_root, read_rows, resolve, sha256, to_lines, write_text
 from replytune.run import Run, sample_copy, sample_rows
 
 PAGES = "04 04b 04c 04d"
@@ -704,6 +705,45 @@ def test_whatever_a_log_or_a_name_holds_is_escaped(tmp_path):
     assert "<img" not in panel.view.value and "<b>" not in panel.view.value
     panel.status.value = "disputed"
     assert "<script" not in panel.view.value and "\u202e" not in panel.view.value and "bo: edit" in panel.view.value
+
+
+def test_an_action_is_one_row_of_one_table(tmp_path):
+    "A sign, a sign that asks for another look, and a decision: with a row each they have key, button, filter, log, counts and effect"
+    package = Path(shutil.copytree(project_root() / "replytune", tmp_path / "replytune", ignore=shutil.ignore_patterns("__pycache__")))
+    table = (package / "review.py").read_text()
+    rows = '''"star": Action("T", "Star", "starred", toggles=True),
+    "later": Action("A", "Later", "put off", toggles=True, reopens=True, moves_on=True),
+    "gold": Action("G", "Gold", "golden", decides="keeps", moves_on=True),
+    "mark": Action(),'''
+    assert table.count('"mark": Action(),') == 1
+    (package / "review.py").write_text(table.replace('"mark": Action(),', rows))
+    code = f"""
+import json, replytune
+from replytune.schema import Pair
+from replytune.run import sample_rows
+from replytune.review import ReviewLog, apply_reviews
+from replytune.session import ReviewSession, filtered_ids
+from replytune.panel import Panel
+from replytune.reviewers import decisions_frame, reviewers_frame
+pairs = [Pair.model_validate(row) for row in sample_rows('clean.jsonl')][:3]
+panel = Panel(ReviewSession(pairs, ReviewLog({str(tmp_path / "reviews/ada.jsonl")!r}, 'ada')))
+for key in 'ATTTG': panel.on_key(None, {{'key': key, 'shown': str(panel.session.token)}}, [])
+bar, listed = panel.bar.value, {{}}
+for status in ('put off', 'starred', 'golden'):
+    panel.status.value = status
+    listed[status] = [panel.session.place[id] for id in filtered_ids(panel.session)]
+voices = {{'ada': panel.session.state}}
+kept, _, still_open = apply_reviews(pairs, voices)
+row = reviewers_frame(pairs, decisions_frame(pairs, voices), voices).loc['ada']
+words = [row.decision for row in panel.session.log.read()]
+print(json.dumps([replytune.__file__, words, listed, bar, [pair.reply_id for pair in kept], list(still_open.values()), [int(row[name]) for name in ('golden', 'starred', 'put off')]]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=project_root() / "nbs", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    where, words, listed, bar, kept, still_open, counts = json.loads(done.stdout)
+    assert where.startswith(str(tmp_path)) and words == ["later", "star", "unstar", "star", "gold"]
+    assert listed == {"put off": [0], "starred": [1], "golden": [1]} and "1 starred" in bar and "1 put off" in bar
+    assert kept == [PAIRS[1].reply_id] and still_open == ["put off by ada", "undecided"] and counts == [1, 1, 1]
 
 
 def test_few_pairs_and_none(tmp_path):

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['COMMON', 'INJECTION', 'BLANK', 'REPEATS', 'NEUTRAL', 'ANSWERS', 'STATUSES', 'ReviewContext', 'topics_of',
            'near_copies', 'hints', 'hidden_places', 'edit_problems', 'chosen_for_repeat', 'ReviewSession',
-           'statuses_of', 'matches_status', 'filtered_ids', 'queue_key', 'in_scope', 'scope_options', 'check_decision',
-           'next_marks', 'log_entry', 'act', 'owes_repeat', 'due_repeat', 'move_on', 'comes_blind', 'show',
-           'undo_or_redo', 'browse', 'set_filter', 'Note', 'Draft', 'aside', 'remember', 'usable_note', 'drafts',
-           'write_draft', 'resume', 'open_folder', 'vectors_of', 'open_session']
+           'statuses_of', 'matches_status', 'filtered_ids', 'queue_key', 'in_scope', 'scope_options', 'owes_repeat',
+           'due_repeat', 'move_on', 'comes_blind', 'show', 'undo_or_redo', 'browse', 'set_filter', 'Note', 'Draft',
+           'aside', 'remember', 'usable_note', 'drafts', 'write_draft', 'resume', 'check_decision', 'next_marks',
+           'log_entry', 'act', 'open_folder', 'vectors_of', 'open_session']
 
 # %% ../nbs/04b_session.ipynb #04ba0004
 import re
@@ -254,71 +254,6 @@ def scope_options(session: ReviewSession) -> list[tuple[str, str]]:
     several = [name for name, count in sizes.items() if count > 1]
     return options + [(f"tweet: {first[name][:40]} ({sizes[name]})", f"cluster {name}") for name in several]
 
-# %% ../nbs/04b_session.ipynb #04ba0011
-def check_decision(
-    pair: Pair,
-    bounds: ValidateParams,
-    name: str,  # of an action that decides
-    marks: dict[str, bool],
-    reasons: tuple[str, ...],
-    text: str | None,
-):  # `StageError`: it contradicts itself or breaks a bound
-    "Refuse what could not be taken at its word"
-    row, failing = ACTIONS[name], [check for check, holds in marks.items() if not holds]
-    if row.decides == "keeps" and failing:
-        raise StageError(f"marked as not {', not '.join(failing)}: take the mark back, or reject")
-    if row.needs == "reasons" and (not reasons or set(reasons) - set(REASONS)):
-        raise StageError(f"a rejection needs reasons among {', '.join(REASONS)}; given: {list(reasons)}")
-    if row.needs == "text" and (problems := edit_problems(pair, text, bounds)):
-        raise StageError("this edit cannot be kept: " + "; ".join(problems))
-
-
-def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
-    "Unanswered, then failing, then holding, then unanswered again"
-    rest = {name: holds for name, holds in marks.items() if name != check}
-    return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
-
-# %% ../nbs/04b_session.ipynb #0a5a4e88
-def log_entry(
-    session: ReviewSession, name: str, reasons: tuple[str, ...], text: str | None
-) -> tuple[str, dict]:  # `StageError`: the action contradicts itself or breaks a bound
-    "The word and the fields of the line that an action on the current pair becomes"
-    pair, row, now = session.pair, ACTIONS[name], session.now(session.pair.reply_id)
-    fields = {"seen": session.seen[pair.reply_id]}
-    if row.toggles: return f"un{name}" if name in now.signs else name, fields
-    fields["repeat"] = session.repeat
-    if name == "mark": return name, fields | {"marks": next_marks(session.marks, reasons[0])}
-    if not row.decides: return name, fields
-    own = now.decision.text if now.decision and not session.repeat else None
-    if row.decides == "keeps" and row.needs != "text":
-        text = own if text is None else None
-        name = "edit" if name == "keep" and text else name
-    check_decision(pair, session.context.bounds, name, session.marks, reasons, text)
-    failing = {reason.removeprefix("not "): False for reason in reasons if reason != "other"}
-    fields |= {"marks": session.marks | failing, "reasons": list(reasons)}
-    fields |= {"seconds": round(session.clock() - session.started, 2)}
-    fields |= {"informed": pair.reply_id in session.informed}
-    if row.decides == "keeps" and text:
-        fields |= {"text": edited(pair, text).reply, "previous": own or pair.reply}
-    return name, fields
-
-# %% ../nbs/04b_session.ipynb #04ba0025
-def act(
-    session: ReviewSession,
-    name: str,  # of `ACTIONS`
-    reasons: tuple[str, ...] = (),  # of a rejection; of a mark, the check
-    text: str | None = None,  # of an edit; with keep, that the collected text is meant
-):
-    "Log one action on the pair that is shown, and move on"
-    session.log.sync()
-    if name in ("undo", "redo"): return undo_or_redo(session, name)
-    (word, fields), reply_id = log_entry(session, name, reasons, text), session.current
-    before, written = filtered_ids(session), drafts(session)
-    session.log.add(reply_id, word, **fields)
-    if reply_id in written: write_draft(session, None)  # or an undo would open it again
-    if action_of(word).moves_on: move_on(session, before)
-    else: remember(session)
-
 # %% ../nbs/04b_session.ipynb #c4f81d27
 def owes_repeat(session: ReviewSession, reply_id: str, gap: int) -> bool:
     "Has a chosen pair its first answer, `gap` decisions back, and not its second?"
@@ -469,6 +404,71 @@ def resume(session: ReviewSession):
     order = filtered_ids(session)
     show(session, order[0] if order else None)
     if session.current is None and session.status == "undecided": move_on(session, [])
+
+# %% ../nbs/04b_session.ipynb #04ba0011
+def check_decision(
+    pair: Pair,
+    bounds: ValidateParams,
+    name: str,  # of an action that decides
+    marks: dict[str, bool],
+    reasons: tuple[str, ...],
+    text: str | None,
+):  # `StageError`: it contradicts itself or breaks a bound
+    "Refuse what could not be taken at its word"
+    row, failing = ACTIONS[name], [check for check, holds in marks.items() if not holds]
+    if row.decides == "keeps" and failing:
+        raise StageError(f"marked as not {', not '.join(failing)}: take the mark back, or reject")
+    if row.needs == "reasons" and (not reasons or set(reasons) - set(REASONS)):
+        raise StageError(f"a rejection needs reasons among {', '.join(REASONS)}; given: {list(reasons)}")
+    if row.needs == "text" and (problems := edit_problems(pair, text, bounds)):
+        raise StageError("this edit cannot be kept: " + "; ".join(problems))
+
+
+def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
+    "Unanswered, then failing, then holding, then unanswered again"
+    rest = {name: holds for name, holds in marks.items() if name != check}
+    return rest | ({check: False} if check not in marks else {check: True} if not marks[check] else {})
+
+# %% ../nbs/04b_session.ipynb #0a5a4e88
+def log_entry(
+    session: ReviewSession, name: str, reasons: tuple[str, ...], text: str | None
+) -> tuple[str, dict]:  # `StageError`: the action contradicts itself or breaks a bound
+    "The word and the fields of the line that an action on the current pair becomes"
+    pair, row, now = session.pair, ACTIONS[name], session.now(session.pair.reply_id)
+    fields = {"seen": session.seen[pair.reply_id]}
+    if row.toggles: return f"un{name}" if name in now.signs else name, fields
+    fields["repeat"] = session.repeat
+    if name == "mark": return name, fields | {"marks": next_marks(session.marks, reasons[0])}
+    if not row.decides: return name, fields
+    own = now.decision.text if now.decision and not session.repeat else None
+    if row.decides == "keeps" and row.needs != "text":
+        text = own if text is None else None
+        name = "edit" if name == "keep" and text else name
+    check_decision(pair, session.context.bounds, name, session.marks, reasons, text)
+    failing = {reason.removeprefix("not "): False for reason in reasons if reason != "other"}
+    fields |= {"marks": session.marks | failing, "reasons": list(reasons)}
+    fields |= {"seconds": round(session.clock() - session.started, 2)}
+    fields |= {"informed": pair.reply_id in session.informed}
+    if row.decides == "keeps" and text:
+        fields |= {"text": edited(pair, text).reply, "previous": own or pair.reply}
+    return name, fields
+
+# %% ../nbs/04b_session.ipynb #04ba0025
+def act(
+    session: ReviewSession,
+    name: str,  # of `ACTIONS`
+    reasons: tuple[str, ...] = (),  # of a rejection; of a mark, the check
+    text: str | None = None,  # of an edit; with keep, that the collected text is meant
+):
+    "Log one action on the pair that is shown, and move on"
+    session.log.sync()
+    if name in ("undo", "redo"): return undo_or_redo(session, name)
+    (word, fields), reply_id = log_entry(session, name, reasons, text), session.current
+    before, written = filtered_ids(session), drafts(session)
+    session.log.add(reply_id, word, **fields)
+    if reply_id in written: write_draft(session, None)  # or an undo would open it again
+    if action_of(word).moves_on: move_on(session, before)
+    else: remember(session)
 
 # %% ../nbs/04b_session.ipynb #4d9a40ba
 def open_folder(run: str, reviewer: str) -> Run:

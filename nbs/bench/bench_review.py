@@ -16,12 +16,15 @@ sys.path.insert(0, str(resolve("nbs/tests")))
 from browsing import Lab, chromium, write_notebook
 
 PAIRS, DECISIONS = 1200, 200
-CELL = """from replytune.clean import Vectors
-from replytune.review import Around, Desk, Panel, ReviewLog, near_copies, topics_of
+CELL = """from replytune.vectors import Vectors
+from replytune.review import ReviewLog
+from replytune.session import ReviewContext, ReviewSession, near_copies, topics_of
+from replytune.panel import Panel
 from replytune.files import read_records
 pairs = read_records({folder!r} + "/pairs.jsonl")
 vectors = Vectors("minilm")
-panel = Panel(Desk(pairs, ReviewLog({folder!r} + "/reviews/ada.jsonl", "ada"), Around(topics_of(pairs, vectors), near_copies(pairs, [], vectors))))
+context = ReviewContext(topics_of(pairs, vectors), near_copies(pairs, [], vectors))
+panel = Panel(ReviewSession(pairs, ReviewLog({folder!r} + "/reviews/ada.jsonl", "ada"), context))
 panel.widget"""
 WATCH = """() => { window.times = []; let pressed = null;
     addEventListener('keydown', () => { pressed = performance.now(); }, true);
@@ -58,5 +61,5 @@ if __name__ == "__main__":
     times = drive(folder)
     assert ReviewLog(folder / "reviews/ada.jsonl", "ada").state.lines == len(times) == DECISIONS
     shutil.rmtree(folder)
-    keep("04_review", "from key to next card, 95th percentile", statistics.quantiles(times, n=20)[-1], "ms", f"median {statistics.median(times):.0f} ms; {DECISIONS} decisions among {PAIRS} pairs, JupyterLab and Chromium on the same two cores")
-    keep("04_review", "the last 50 decisions against the first 50", statistics.median(times[-50:]) / statistics.median(times[:50]), "times as long, medians")
+    keep("04c_panel", "from key to next card, 95th percentile", statistics.quantiles(times, n=20)[-1], "ms", f"median {statistics.median(times):.0f} ms; {DECISIONS} decisions among {PAIRS} pairs, JupyterLab and Chromium on the same two cores")
+    keep("04c_panel", "the last 50 decisions against the first 50", statistics.median(times[-50:]) / statistics.median(times[:50]), "times as long, medians")

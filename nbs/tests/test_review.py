@@ -1,5 +1,6 @@
 """Decisions: appended, never lost, replayed to the same state, and refused when they tell two histories."""
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,14 +11,17 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from replytune.review import CHECKS, DECIDES, REASONS, ReviewContext, Decision, ReviewSession, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card, decisions_frame, edit_problems, hints, filtered_ids, set_filter, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, reviewers_frame, seen_hash, states_of, status_line, write_draft
+from replytune.review import CHECKS, DECIDES, REASONS, Decision, ReviewLog, ReviewParams, ReviewState, agreement, all_agreement, apply_reviews, bring_in, review_stage, seen_hash
+from replytune.session import ReviewContext, ReviewSession, act, aside, browse, edit_problems, hints, filtered_ids, set_filter, write_draft
+from replytune.panel import Panel, card, readable_text, review_panel, status_line
+from replytune.reviewers import decisions_frame, pace_chart, record_frame, review_frame, review_progress, reviewers_frame
 from replytune.clean import EARLIER
 from replytune.forget import forget
 from replytune.schema import Pair, ParameterError, StageError, Unavailable
-from replytune.files import read_rows, resolve, sha256, to_lines, write_text
+from replytune.files import project_root, read_rows, resolve, sha256, to_lines, write_text
 from replytune.run import Run, sample_copy, sample_rows
 
-PAGES = "04"
+PAGES = "04 04b 04c 04d"
 pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
@@ -28,14 +32,18 @@ def answer(decision: str, number: int = 0, reviewer: str = "ada", **more) -> Dec
     return Decision(reply_id=PAIRS[number].reply_id, reviewer=reviewer, decision=decision, **more)
 
 
-def fresh_desk(folder: Path, count: int = 8) -> ReviewSession:
+def states_of(decisions: list[Decision]) -> dict[str, ReviewState]:
+    return {name: ReviewState(row for row in decisions if row.reviewer == name) for name in dict.fromkeys(row.reviewer for row in decisions)}
+
+
+def fresh_session(folder: Path, count: int = 8) -> ReviewSession:
     return ReviewSession(PAIRS[:count], ReviewLog(folder / "reviews/ada.jsonl", "ada"))
 
 
-def picture(desk: ReviewSession) -> dict:
+def picture(session: ReviewSession) -> dict:
     "All that a reviewer could notice"
-    return {"standing": {id: desk.now(id) for id in desk.place}, "done": desk.state.done, "undone": desk.state.undone, "lines": desk.state.lines,
-            "place": (desk.current, desk.repeat, desk.only, desk.within, desk.draft), "order": filtered_ids(desk)}
+    return {"standing": {id: session.now(id) for id in session.place}, "done": session.state.done, "undone": session.state.undone, "lines": session.state.lines,
+            "place": (session.current, session.repeat, session.status, session.scope, session.draft), "order": filtered_ids(session)}
 
 
 class Reviewing(RuleBasedStateMachine):
@@ -44,17 +52,17 @@ class Reviewing(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.desk, self.past, self.future, self.lines = fresh_desk(self.folder), [], [], 0
+        self.session, self.past, self.future, self.lines = fresh_session(self.folder), [], [], 0
         self.snapshots = [self.decided()]
 
     def decided(self) -> dict:
-        return {id: (now.decision and (now.decision.decision, now.decision.text, tuple(now.decision.reasons)), now.flagged, now.skips, tuple(sorted(now.marks.items())), now.repeat is not None, tuple(sorted(now.repeat_marks.items())))
-                for id in self.desk.place for now in [self.desk.now(id)]}
+        return {id: (now.decision and (now.decision.decision, now.decision.text, tuple(now.decision.reasons)), tuple(sorted(now.signs)), now.skips, tuple(sorted(now.marks.items())), now.repeat is not None, tuple(sorted(now.repeat_marks.items())))
+                for id in self.session.place for now in [self.session.now(id)]}
 
     def acted(self, name, *more, **named):
         before = self.decided()
         try:
-            act(self.desk, name, *more, **named)
+            act(self.session, name, *more, **named)
         except StageError:
             assert self.decided() == before, "a refused action changed something"
             return
@@ -62,72 +70,72 @@ class Reviewing(RuleBasedStateMachine):
         self.past.append(before)
         self.future.clear()
 
-    @precondition(lambda self: self.desk.current is not None)
+    @precondition(lambda self: self.session.current is not None)
     @rule(name=st.sampled_from(["keep", "flag", "skip"]))
     def simple(self, name): self.acted(name)
 
-    @precondition(lambda self: self.desk.current is not None)
+    @precondition(lambda self: self.session.current is not None)
     @rule(reasons=st.lists(st.sampled_from(REASONS), max_size=3, unique=True))
     def reject(self, reasons): self.acted("reject", tuple(reasons))
 
-    @precondition(lambda self: self.desk.current is not None)
+    @precondition(lambda self: self.session.current is not None)
     @rule(text=st.sampled_from([GOOD_EDIT, GOOD_EDIT + " Really.", "no", "", "mail me at a@b.org " + GOOD_EDIT]))
     def edit(self, text): self.acted("edit", text=text)
 
-    @precondition(lambda self: self.desk.current is not None)
+    @precondition(lambda self: self.session.current is not None)
     @rule(check=st.sampled_from(sorted(CHECKS)))
     def mark(self, check): self.acted("mark", (check,))
 
     @rule()
     def undo(self):
         if not self.past:
-            with pytest.raises(StageError, match="nothing to undo"): act(self.desk, "undo")
+            with pytest.raises(StageError, match="nothing to undo"): act(self.session, "undo")
             return
         self.future.append(self.decided())
-        act(self.desk, "undo")
+        act(self.session, "undo")
         self.lines += 1
         assert self.decided() == self.past.pop()
 
     @rule()
     def redo(self):
         if not self.future:
-            with pytest.raises(StageError, match="nothing to redo"): act(self.desk, "redo")
+            with pytest.raises(StageError, match="nothing to redo"): act(self.session, "redo")
             return
         self.past.append(self.decided())
-        act(self.desk, "redo")
+        act(self.session, "redo")
         self.lines += 1
         assert self.decided() == self.future.pop()
 
     @rule(step=st.sampled_from([-1, 1]))
-    def walk(self, step): browse(self.desk, step)
+    def walk(self, step): browse(self.session, step)
 
-    @rule(only=st.sampled_from(["undecided", "flagged", "kept", "rejected", "skipped", "edited", "all"]))
-    def filter(self, only): set_filter(self.desk, only=only)
+    @rule(status=st.sampled_from(["undecided", "flagged", "kept", "rejected", "skipped", "edited", "all"]))
+    def filter(self, status): set_filter(self.session, status=status)
 
-    @precondition(lambda self: self.desk.current is not None)
+    @precondition(lambda self: self.session.current is not None)
     @rule(text=st.one_of(st.none(), st.text(max_size=20)))
-    def type(self, text): write_draft(self.desk, text)
+    def type(self, text): write_draft(self.session, text)
 
     @rule(torn=st.sampled_from([b"", b'{"reply_id": "9', b"\xff\xfe"]))
     def kill_and_resume(self, torn):
-        before = picture(self.desk)
+        before = picture(self.session)
         if self.lines:
-            with open(self.desk.log.path, "ab") as file: file.write(torn)
-        self.desk = fresh_desk(self.folder)
-        assert picture(self.desk) == before
+            with open(self.session.log.path, "ab") as file: file.write(torn)
+        self.session = fresh_session(self.folder)
+        assert picture(self.session) == before
 
     @rule()
     def lose_the_note(self):
         "Another machine that has only the log: everything decided is there"
         before = self.decided()
         shutil.rmtree(self.folder / "reviewing", ignore_errors=True)
-        self.desk = fresh_desk(self.folder)
-        assert self.decided() == before and self.desk.only == "undecided" and self.desk.draft is None
+        self.session = fresh_session(self.folder)
+        assert self.decided() == before and self.session.status == "undecided" and self.session.draft is None
 
     @invariant()
     def the_log_holds_every_action(self):
-        assert self.desk.state.lines == self.lines
-        if self.lines: assert len(ReviewLog(self.desk.log.path, "ada").read()) == self.lines
+        assert self.session.state.lines == self.lines
+        if self.lines: assert len(ReviewLog(self.session.log.path, "ada").read()) == self.lines
 
     def teardown(self): shutil.rmtree(self.folder)
 
@@ -138,17 +146,17 @@ TestReviewing = Reviewing.TestCase
 
 def test_a_card_that_became_a_second_answer_by_unflagging_stays_what_it_was(tmp_path):
     "Found by a random walk: its own first answer had been shown, so that a restart must not call it blind"
-    desk = fresh_desk(tmp_path)
-    chosen = min(desk.chosen, key=desk.place.get)
-    while desk.current != chosen: act(desk, "keep")
-    act(desk, "keep")
-    while desk.current != chosen: browse(desk, -1)
-    act(desk, "flag")
-    while desk.current != chosen: act(desk, "keep")  # what is flagged comes last
-    assert not desk.repeat
-    act(desk, "flag")
-    before = picture(desk)
-    assert desk.state[desk.current].settled and picture(fresh_desk(tmp_path)) == before and not desk.repeat
+    session = fresh_session(tmp_path)
+    chosen = min(session.chosen, key=session.place.get)
+    while session.current != chosen: act(session, "keep")
+    act(session, "keep")
+    while session.current != chosen: browse(session, -1)
+    act(session, "flag")
+    while session.current != chosen: act(session, "keep")  # what is flagged comes last
+    assert not session.repeat
+    act(session, "flag")
+    before = picture(session)
+    assert session.state[session.current].settled and picture(fresh_session(tmp_path)) == before and not session.repeat
 
 
 @pytest.mark.parametrize("cut", range(2, 200, 23))
@@ -172,7 +180,7 @@ def test_a_damaged_line_is_named_and_nothing_is_touched(tmp_path):
 
 
 def test_two_tabs_of_one_person_see_each_other(tmp_path):
-    one, two = fresh_desk(tmp_path), fresh_desk(tmp_path)
+    one, two = fresh_session(tmp_path), fresh_session(tmp_path)
     act(one, "keep")
     two.current = PAIRS[1].reply_id
     act(two, "reject", ("not good",))
@@ -201,27 +209,27 @@ def test_logs_may_grow_and_must_not_differ(tmp_path):
 
 
 def test_a_disk_that_is_full_is_told_and_nothing_moves(tmp_path, monkeypatch):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     panel.press("keep")
-    before = picture(panel.desk)
-    monkeypatch.setattr("replytune.review.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    before = picture(panel.session)
+    monkeypatch.setattr("replytune.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     panel.press("keep")
     monkeypatch.undo()
-    assert "NOT SAVED" in panel.notice.value and panel.desk.current == before["place"][0]
-    again = fresh_desk(tmp_path)
+    assert "NOT SAVED" in panel.notice.value and panel.session.current == before["place"][0]
+    again = fresh_session(tmp_path)
     assert again.now(PAIRS[0].reply_id).settled and again.state.lines == 1
 
 
 def test_edits_keep_the_original_and_are_held_to_the_bounds(tmp_path):
-    desk = fresh_desk(tmp_path)
+    session = fresh_session(tmp_path)
     for text, words in (("", "0 characters"), (GOOD_EDIT * 4, "characters, allowed are 30 to 280"), ("Great post!", "stock phrase"), (GOOD_EDIT + " https://example.org", "a link"),
                         (GOOD_EDIT + " jo@example.org", "personal data"), ("gm ser, " + GOOD_EDIT, "it holds gm, ser")):
-        with pytest.raises(StageError, match=words): act(desk, "edit", text=text)
-    assert desk.state.lines == 0
-    act(desk, "edit", text="  " + GOOD_EDIT.replace(" twice", "\u200b  twice") + " \n")
-    row = desk.log.read()[0]
+        with pytest.raises(StageError, match=words): act(session, "edit", text=text)
+    assert session.state.lines == 0
+    act(session, "edit", text="  " + GOOD_EDIT.replace(" twice", "\u200b  twice") + " \n")
+    row = session.log.read()[0]
     assert row.text == GOOD_EDIT and row.previous == PAIRS[0].reply and row.seen == seen_hash(PAIRS[0]) and row.seconds is not None
-    kept, _, still_open = apply_reviews(PAIRS[:1], {"ada": desk.state})
+    kept, _, still_open = apply_reviews(PAIRS[:1], {"ada": session.state})
     assert kept[0].reply == GOOD_EDIT and kept[0].reply_as_collected == (PAIRS[0].reply_as_collected or PAIRS[0].reply) and not still_open
 
 
@@ -253,12 +261,12 @@ def test_the_adjudicator_has_the_last_word_and_must_exist():
 
 
 def test_a_text_that_changed_after_it_was_read_comes_up_again(tmp_path):
-    desk = fresh_desk(tmp_path)
-    act(desk, "keep")
+    session = fresh_session(tmp_path)
+    act(session, "keep")
     changed = [PAIRS[0].model_copy(update={"reply": GOOD_EDIT}), *PAIRS[1:8]]
-    _, _, still_open = apply_reviews(changed, {"ada": desk.state})
+    _, _, still_open = apply_reviews(changed, {"ada": session.state})
     assert still_open[PAIRS[0].reply_id] == "changed since it was read"
-    assert ReviewSession(changed, ReviewLog(desk.log.path, "ada")).now(PAIRS[0].reply_id).settled is False
+    assert ReviewSession(changed, ReviewLog(session.log.path, "ada")).now(PAIRS[0].reply_id).settled is False
 
 
 def test_an_edit_that_the_models_turn_down_stops_the_stage():
@@ -274,20 +282,20 @@ def test_a_log_under_another_name_is_refused():
 
 
 def test_every_chosen_pair_comes_a_second_time_blind(tmp_path):
-    desk, seen = fresh_desk(tmp_path, 40), []
-    while desk.current is not None:
-        pair = desk.by_id[desk.current]
-        assert "Yours" not in Panel(desk).view.value, "the second time must look like the first"
-        seen.append(desk.current)
-        act(desk, "keep" if len(seen) % 5 else "reject", () if len(seen) % 5 else ("other",))
+    session, seen = fresh_session(tmp_path, 40), []
+    while session.current is not None:
+        pair = session.by_id[session.current]
+        assert "Yours" not in Panel(session).view.value, "the second time must look like the first"
+        seen.append(session.current)
+        act(session, "keep" if len(seen) % 5 else "reject", () if len(seen) % 5 else ("other",))
     twice = {id for id in seen if seen.count(id) == 2}
-    assert len(seen) == 50 and twice == set(desk.chosen) and len(twice) == 10
+    assert len(seen) == 50 and twice == set(session.chosen) and len(twice) == 10
     gaps = [len(seen) - 1 - seen[::-1].index(id) - seen.index(id) for id in twice]
-    assert sorted(gaps)[2] >= desk.gap and "50 of 50 decided" in status_line(desk)
-    found = all_agreement(PAIRS[:40], {"ada": desk.state})["ada, twice"]
-    assert found["answered twice"] + found["too soon"] == 10 and found["too soon"] == sum(gap < desk.gap for gap in gaps) <= 2
-    again = fresh_desk(tmp_path, 40)
-    assert again.current is None and again.chosen == desk.chosen
+    assert sorted(gaps)[2] >= session.gap and "50 of 50 decided" in status_line(session)
+    found = all_agreement(PAIRS[:40], {"ada": session.state})["ada, twice"]
+    assert found["answered twice"] + found["too soon"] == 10 and found["too soon"] == sum(gap < session.gap for gap in gaps) <= 2
+    again = fresh_session(tmp_path, 40)
+    assert again.current is None and again.chosen == session.chosen
 
 
 def test_kappa_agrees_with_another_library_and_refuses_what_it_cannot_say():
@@ -314,26 +322,26 @@ def test_a_repeat_is_measured_and_never_applied():
 
 
 def test_a_key_from_an_earlier_card_decides_nothing(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
-    first = str(panel.desk.token)
+    panel = Panel(fresh_session(tmp_path))
+    first = str(panel.session.token)
     for _ in range(3): panel.on_key(None, {"key": "K", "shown": first}, [])
-    assert panel.desk.state.lines == 1 and "before this card" in panel.notice.value
-    panel.on_key(None, {"key": "K", "shown": str(panel.desk.token)}, [])
-    assert panel.desk.state.lines == 2
+    assert panel.session.state.lines == 1 and "before this card" in panel.notice.value
+    panel.on_key(None, {"key": "K", "shown": str(panel.session.token)}, [])
+    assert panel.session.state.lines == 2
 
 
 def test_keys_in_every_state_of_the_panel_break_nothing(tmp_path):
-    panel = Panel(fresh_desk(tmp_path, 4))
+    panel = Panel(fresh_session(tmp_path, 4))
     for name in ("save", "cancel", "undo", "redo", "reject", "undo", "edit", "keep", "cancel", "why other", "reject", "why other", "keep", "keep", "keep", "keep", "edit", "reject", "flag", "back", "keep"):
         panel.press(name)
-    assert panel.desk.state.lines >= 5 and 'data-shown' in panel.view.value
-    panel.only.value = "flagged"
+    assert panel.session.state.lines >= 5 and 'data-shown' in panel.view.value
+    panel.status.value = "flagged"
     assert "Nothing under this filter" in panel.view.value
     for name in panel.buttons: panel.press(name)
 
 
 def test_likes_and_authors_are_hidden_until_asked_for(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     pair = PAIRS[0]
     for secret in (pair.reply_author, pair.tweet_author, f"{pair.tweet_likes:,} likes"): assert secret not in panel.view.value
     panel.press("open")
@@ -343,13 +351,13 @@ def test_likes_and_authors_are_hidden_until_asked_for(tmp_path):
 
 
 def test_a_damaged_note_beside_the_log_costs_the_place_only(tmp_path):
-    desk = fresh_desk(tmp_path)
-    act(desk, "keep")
-    set_filter(desk, only="kept")
-    for text in ("{", "[]\n", "\n", '{"only": "nonsense", "within": "everything", "lines": 1, "current": "1", "repeat": false, "draft": null}\n', ""):
-        aside(desk.log).write_text(text)
-        again = fresh_desk(tmp_path)
-        assert again.only == "undecided" and again.current == PAIRS[1].reply_id
+    session = fresh_session(tmp_path)
+    act(session, "keep")
+    set_filter(session, status="kept")
+    for text in ("{", "[]\n", "\n", '{"status": "nonsense", "scope": "everything", "lines": 1, "current": "1", "repeat": false, "draft": null}\n', ""):
+        aside(session.log).write_text(text)
+        again = fresh_session(tmp_path)
+        assert again.status == "undecided" and again.current == PAIRS[1].reply_id
 
 
 def test_a_table_is_checked_whole_before_anything_is_written(tmp_path):
@@ -393,16 +401,16 @@ def test_the_progress_of_a_run_is_one_page_and_says_what_it_cannot(tmp_path):
 
 def test_a_half_written_edit_is_forgotten_too():
     run = run_with({})
-    desk = ReviewSession(PAIRS[:8], ReviewLog(run / "reviews/ada.jsonl", "ada"))
-    act(desk, "keep")
-    write_draft(desk, "words about somebody")
+    session = ReviewSession(PAIRS[:8], ReviewLog(run / "reviews/ada.jsonl", "ada"))
+    act(session, "keep")
+    write_draft(session, "words about somebody")
     forget(run.folder, PAIRS[1].reply_id)
-    assert read_rows(aside(desk.log, "drafts")) == [] and len(desk.log.read()) == 1
-    assert ReviewSession(PAIRS[:8], ReviewLog(desk.log.path, "ada")).draft is None
+    assert read_rows(aside(session.log, "drafts")) == [] and len(session.log.read()) == 1
+    assert ReviewSession(PAIRS[:8], ReviewLog(session.log.path, "ada")).draft is None
 
 
 def test_after_the_decision_the_card_shows_whose_it_was(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     panel.press("keep")
     panel.press("back")
     assert PAIRS[0].reply_author in panel.view.value and "Yours: kept" in panel.view.value
@@ -411,24 +419,24 @@ def test_after_the_decision_the_card_shows_whose_it_was(tmp_path):
 
 
 def test_asking_why_is_no_decision(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     panel.press("keep")
     for other in ("undo", "keep", "back", "open", "reject"):
         panel.press("reject")
         panel.press(other)
-        assert panel.desk.state.lines == 1 and panel.desk.current == PAIRS[1].reply_id and not panel.asking
+        assert panel.session.state.lines == 1 and panel.session.current == PAIRS[1].reply_id and not panel.asking
     panel.press("reject")
     panel.press("why other")
-    assert panel.desk.log.read()[-1].reasons == ["other"]
+    assert panel.session.log.read()[-1].reasons == ["other"]
 
 
 # what a hostile reader found
 
 def decided(tmp_path, count: int = 12, name: str = "keep", reasons: tuple = ()) -> ReviewSession:
-    "A desk on which everything is decided once and the second answers wait"
+    "A session on which everything is decided once and the second answers wait"
     log = ReviewLog(tmp_path / "reviews/ada.jsonl", "ada")
     for pair in PAIRS[:count]: log.add(pair.reply_id, name, seen=seen_hash(pair), reasons=list(reasons))
-    return fresh_desk(tmp_path, count)
+    return fresh_session(tmp_path, count)
 
 
 def test_a_disk_that_takes_half_a_line(tmp_path):
@@ -453,51 +461,51 @@ print([row.reply_id for row in log.read()])
 def test_filters_that_are_no_longer_offered_do_not_lock_anybody_out(tmp_path):
     log = ReviewLog(tmp_path / "reviews/ada.jsonl", "ada")
     topics = {pair.tweet_id: "1: old words" for pair in PAIRS[:8]}
-    set_filter(ReviewSession(PAIRS[:8], log, ReviewContext(topics=topics)), within="topic 1: old words")
-    assert Panel(ReviewSession(PAIRS[:8], ReviewLog(log.path, "ada"))).within.value == "everything"
-    panel = Panel(fresh_desk(tmp_path))
+    set_filter(ReviewSession(PAIRS[:8], log, ReviewContext(topics=topics)), scope="topic 1: old words")
+    assert Panel(ReviewSession(PAIRS[:8], ReviewLog(log.path, "ada"))).scope.value == "everything"
+    panel = Panel(fresh_session(tmp_path))
     for name in ("reject", "why not kind"): panel.press(name)
-    panel.only.value = "reason not kind"
+    panel.status.value = "reason not kind"
     for name in ("undo", "back", "redo", "undo"): panel.press(name)
-    assert panel.only.value == "reason not kind" and Panel(fresh_desk(tmp_path)).only.value == "reason not kind"
+    assert panel.status.value == "reason not kind" and Panel(fresh_session(tmp_path)).status.value == "reason not kind"
 
 
 def test_an_open_edit_outlives_a_filter_another_tab_and_a_newer_line(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     panel.press("edit")
     panel.box.value = "a long careful draft"
-    panel.only.value = "all"
-    assert panel.desk.draft == "a long careful draft" and panel.only.value == "undecided" and "an edit is open" in panel.notice.value
-    other = fresh_desk(tmp_path)
+    panel.status.value = "all"
+    assert panel.session.draft == "a long careful draft" and panel.status.value == "undecided" and "an edit is open" in panel.notice.value
+    other = fresh_session(tmp_path)
     other.draft = None
     browse(other, 1)
     act(other, "keep")
-    again = fresh_desk(tmp_path)
+    again = fresh_session(tmp_path)
     assert "a long careful draft" in ReviewSession(PAIRS[:8], ReviewLog(again.log.path, "ada")).__dict__.values() or again.current != PAIRS[0].reply_id
     browse(again, -again.place[again.current])
     assert again.current == PAIRS[0].reply_id and again.draft == "a long careful draft"
 
 
 def test_keep_on_the_card_of_an_edit_keeps_the_edit(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     panel.press("edit")
     panel.box.value = GOOD_EDIT
     for name in ("save", "back"): panel.press(name)
     assert "Measured it twice" in panel.view.value
     panel.press("keep")
-    assert apply_reviews(PAIRS[:1], {"ada": panel.desk.state})[0][0].reply == GOOD_EDIT
+    assert apply_reviews(PAIRS[:1], {"ada": panel.session.state})[0][0].reply == GOOD_EDIT
     for name in ("back", "edit"): panel.press(name)
     panel.box.value = PAIRS[0].reply
     panel.press("save")
-    assert apply_reviews(PAIRS[:1], {"ada": panel.desk.state})[0][0].reply == PAIRS[0].reply
+    assert apply_reviews(PAIRS[:1], {"ada": panel.session.state})[0][0].reply == PAIRS[0].reply
 
 
 def test_a_failing_mark_after_keep_opens_the_pair_again(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     for name in ("keep", "back", "why not kind"): panel.press(name)
-    assert apply_reviews(PAIRS[:1], {"ada": panel.desk.state})[2] == {PAIRS[0].reply_id: "kept, but marked as failing by ada"}
+    assert apply_reviews(PAIRS[:1], {"ada": panel.session.state})[2] == {PAIRS[0].reply_id: "kept, but marked as failing by ada"}
     panel.press("reject")
-    assert panel.desk.log.read()[-1].reasons == ["not kind"] and apply_reviews(PAIRS[:1], {"ada": panel.desk.state})[2] == {}
+    assert panel.session.log.read()[-1].reasons == ["not kind"] and apply_reviews(PAIRS[:1], {"ada": panel.session.state})[2] == {}
 
 
 def test_kappa_at_the_edges():
@@ -511,39 +519,39 @@ def test_kappa_at_the_edges():
 
 @pytest.mark.parametrize("reviewer", ["ada", "bo", "cy", "eve"])
 def test_second_answers_keep_their_distance(tmp_path, reviewer):
-    desk = ReviewSession(PAIRS[:130], ReviewLog(tmp_path / f"reviews/{reviewer}.jsonl", reviewer))
+    session = ReviewSession(PAIRS[:130], ReviewLog(tmp_path / f"reviews/{reviewer}.jsonl", reviewer))
     first, distances, count = {}, [], 0
-    while desk.current is not None:
-        for check in ("good", "good"): act(desk, "mark", (check,))  # marks are no decisions
-        if desk.repeat: distances.append(count - first[desk.current])
-        first.setdefault(desk.current, count)
+    while session.current is not None:
+        for check in ("good", "good"): act(session, "mark", (check,))  # marks are no decisions
+        if session.repeat: distances.append(count - first[session.current])
+        first.setdefault(session.current, count)
         count += 1
-        act(desk, "keep")
-    assert len(distances) == 30 and min(distances) >= desk.gap == 32
+        act(session, "keep")
+    assert len(distances) == 30 and min(distances) >= session.gap == 32
 
 
 def test_a_second_answer_can_be_put_off_and_stays_blind_on_every_way(tmp_path):
-    desk = decided(tmp_path, name="reject", reasons=("not good",))
+    session = decided(tmp_path, name="reject", reasons=("not good",))
     seen = []
     for _ in range(4):
-        seen.append(desk.current)
-        assert desk.repeat
-        act(desk, "skip")
+        seen.append(session.current)
+        assert session.repeat
+        act(session, "skip")
     assert len(set(seen)) == 3 and seen[3] == seen[0], "skipped ones go round"
-    panel = Panel(desk)
+    panel = Panel(session)
     for names in (("forward", "back"), ("back", "forward"), ("flag", "undo")):
         for name in names: panel.press(name)
-        if panel.desk.current in desk.chosen: assert "Yours" not in panel.view.value, names
-    panel.only.value = "kept"
-    panel.only.value = "undecided"
-    assert panel.desk.current is not None and panel.desk.repeat
+        if panel.session.current in session.chosen: assert "Yours" not in panel.view.value, names
+    panel.status.value = "kept"
+    panel.status.value = "undecided"
+    assert panel.session.current is not None and panel.session.repeat
 
 
 def test_a_text_that_changed_is_no_repeat_and_its_marks_are_gone(tmp_path):
-    desk = decided(tmp_path)
-    id = desk.current
-    log = desk.log
-    log.add(id, "mark", marks={"kind": False}, seen=seen_hash(desk.by_id[id]))
+    session = decided(tmp_path)
+    id = session.current
+    log = session.log
+    log.add(id, "mark", marks={"kind": False}, seen=seen_hash(session.by_id[id]))
     changed = [pair.model_copy(update={"reply": GOOD_EDIT}) if pair.reply_id == id else pair for pair in PAIRS[:12]]
     again = ReviewSession(changed, ReviewLog(log.path, "ada"))
     assert filtered_ids(again) == [id] and again.current == id and not again.repeat and again.now(id).marks == {}
@@ -568,15 +576,15 @@ def test_an_answer_with_the_others_on_the_card_is_marked(tmp_path):
     for name, decision in (("bo", "keep"), ("cleo", "reject")):
         others.append(ReviewLog(tmp_path / f"reviews/{name}.jsonl", name))
         others[-1].add(PAIRS[1].reply_id, decision, reasons=["other"] * (decision == "reject"))
-    desk = ReviewSession(PAIRS[:4], ReviewLog(tmp_path / "reviews/ada.jsonl", "ada"), ReviewContext(others=tuple(others)))
-    act(desk, "keep")
-    set_filter(desk, only="disputed")
-    assert desk.current == PAIRS[1].reply_id
-    set_filter(desk, only="all")
-    while desk.current != PAIRS[1].reply_id: browse(desk, 1)
-    act(desk, "keep")
-    assert [row.informed for row in desk.log.read()] == [False, True], "what was seen stays seen"
-    assert "ada and bo" not in all_agreement(PAIRS[:4], {log.reviewer: log.state for log in (desk.log, *others)})
+    session = ReviewSession(PAIRS[:4], ReviewLog(tmp_path / "reviews/ada.jsonl", "ada"), ReviewContext(others=tuple(others)))
+    act(session, "keep")
+    set_filter(session, status="disputed")
+    assert session.current == PAIRS[1].reply_id
+    set_filter(session, status="all")
+    while session.current != PAIRS[1].reply_id: browse(session, 1)
+    act(session, "keep")
+    assert [row.informed for row in session.log.read()] == [False, True], "what was seen stays seen"
+    assert "ada and bo" not in all_agreement(PAIRS[:4], {log.reviewer: log.state for log in (session.log, *others)})
 
 
 def test_opening_a_panel_leaves_the_logs_of_others_alone():
@@ -584,7 +592,7 @@ def test_opening_a_panel_leaves_the_logs_of_others_alone():
     with open(run / "reviews/bo.jsonl", "ab") as file: file.write(b'{"reply_id": "20')  # being written, somewhere else
     before = (run / "reviews/bo.jsonl").read_bytes()
     panel = review_panel(str(run.folder), "ada")
-    assert (run / "reviews/bo.jsonl").read_bytes() == before and panel.desk.around.others[0].state.lines == 1
+    assert (run / "reviews/bo.jsonl").read_bytes() == before and panel.session.context.others[0].state.lines == 1
 
 
 def test_the_adjudicator_settles_what_others_flagged_marked_or_read_before_it_changed():
@@ -648,11 +656,11 @@ def test_characters_that_show_nothing_are_named(text, signs):
 
 
 def test_a_note_that_cannot_be_written_does_not_unsay_a_decision(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     shutil.rmtree(tmp_path / "reviewing")
     (tmp_path / "reviewing").write_text("in the way")
     panel.press("keep")
-    assert "The decision is saved" in panel.notice.value and panel.desk.state.lines == 1
+    assert "The decision is saved" in panel.notice.value and panel.session.state.lines == 1
     panel.press("edit")
     assert "NOT SAVED" in panel.notice.value
 
@@ -695,24 +703,63 @@ def test_whatever_a_log_or_a_name_holds_is_escaped(tmp_path):
     bo.add(PAIRS[1].reply_id, "edit", text="\u202e<script>")
     panel = Panel(ReviewSession(PAIRS[:4], log, ReviewContext(near={PAIRS[0].reply_id: [(0.9, "<b>", PAIRS[1].reply_id)]}, others=(bo,))))
     assert "<img" not in panel.view.value and "<b>" not in panel.view.value
-    panel.only.value = "disputed"
+    panel.status.value = "disputed"
     assert "<script" not in panel.view.value and "\u202e" not in panel.view.value and "bo: edit" in panel.view.value
+
+
+def test_an_action_is_one_row_of_one_table(tmp_path):
+    "A sign, a sign that asks for another look, and a decision: with a row each they have key, button, filter, log, counts and effect"
+    package = Path(shutil.copytree(project_root() / "replytune", tmp_path / "replytune", ignore=shutil.ignore_patterns("__pycache__")))
+    table = (package / "review.py").read_text()
+    rows = '''"star": Action("T", "Star", "starred", toggles=True),
+    "later": Action("A", "Later", "put off", toggles=True, reopens=True, moves_on=True),
+    "gold": Action("G", "Gold", "golden", decides="keeps", moves_on=True),
+    "mark": Action(),'''
+    assert table.count('"mark": Action(),') == 1
+    (package / "review.py").write_text(table.replace('"mark": Action(),', rows))
+    code = f"""
+import json, replytune
+from replytune.schema import Pair
+from replytune.run import sample_rows
+from replytune.review import ReviewLog, apply_reviews
+from replytune.session import ReviewSession, filtered_ids
+from replytune.panel import Panel
+from replytune.reviewers import decisions_frame, reviewers_frame
+pairs = [Pair.model_validate(row) for row in sample_rows('clean.jsonl')][:3]
+panel = Panel(ReviewSession(pairs, ReviewLog({str(tmp_path / "reviews/ada.jsonl")!r}, 'ada')))
+for key in 'ATTTG': panel.on_key(None, {{'key': key, 'shown': str(panel.session.token)}}, [])
+bar, listed = panel.bar.value, {{}}
+for status in ('put off', 'starred', 'golden'):
+    panel.status.value = status
+    listed[status] = [panel.session.place[id] for id in filtered_ids(panel.session)]
+voices = {{'ada': panel.session.state}}
+kept, _, still_open = apply_reviews(pairs, voices)
+row = reviewers_frame(pairs, decisions_frame(pairs, voices), voices).loc['ada']
+words = [row.decision for row in panel.session.log.read()]
+print(json.dumps([replytune.__file__, words, listed, bar, [pair.reply_id for pair in kept], list(still_open.values()), [int(row[name]) for name in ('golden', 'starred', 'put off')]]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=project_root() / "nbs", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    where, words, listed, bar, kept, still_open, counts = json.loads(done.stdout)
+    assert where.startswith(str(tmp_path)) and words == ["later", "star", "unstar", "star", "gold"]
+    assert listed == {"put off": [0], "starred": [1], "golden": [1]} and "1 starred" in bar and "1 put off" in bar
+    assert kept == [PAIRS[1].reply_id] and still_open == ["put off by ada", "undecided"] and counts == [1, 1, 1]
 
 
 def test_few_pairs_and_none(tmp_path):
     for count in (0, 1, 2, 3):
-        panel = Panel(fresh_desk(tmp_path / str(count), count))
+        panel = Panel(fresh_session(tmp_path / str(count), count))
         for name in ("keep", "undo", "redo", "back", "forward", "reject", "why other", "edit", "cancel"): panel.press(name)
         assert "data-shown" in panel.view.value
 
 
 def test_an_undone_edit_does_not_open_its_editor_again(tmp_path):
-    panel = Panel(fresh_desk(tmp_path))
+    panel = Panel(fresh_session(tmp_path))
     for _ in range(2):
         panel.press("edit")
         panel.box.value = GOOD_EDIT
         panel.press("save")
     panel.press("undo")
-    assert panel.desk.draft is None and panel.desk.current == PAIRS[1].reply_id
+    assert panel.session.draft is None and panel.session.current == PAIRS[1].reply_id
     panel.press("undo")
-    assert panel.desk.draft is None and panel.desk.current == PAIRS[0].reply_id and fresh_desk(tmp_path).draft is None
+    assert panel.session.draft is None and panel.session.current == PAIRS[0].reply_id and fresh_session(tmp_path).draft is None

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import pytest
 
 from browsing import Lab, chromium, write_notebook
-from replytune.review import KEYS, ReviewLog, labelled
+from replytune.review import ReviewLog
+from replytune.panel import KEYS, labelled
 from replytune.schema import Pair
 from replytune.files import read_rows, to_lines, write_text
 from replytune.run import sample_copy, sample_rows
 
-PAGES = "04"
+PAGES = "04 04b 04c"
 pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 SHOTS = os.environ.get("REPLYTUNE_SHOTS")  # a folder for screenshots, to be looked at
@@ -45,7 +46,7 @@ class Reviewing(NamedTuple):
 def reviewing(request, lab):
     "A copy of the sample run with a notebook that opens its panel"
     folder = Path(shutil.copytree(sample_copy("04_review").folder, lab.folder / f"run{len(list(lab.folder.iterdir()))}"))
-    write_notebook(folder / "panel.ipynb", f'from replytune.review import review_panel\n\npanel = review_panel({str(folder)!r}, "ada")\npanel.widget')
+    write_notebook(folder / "panel.ipynb", f'from replytune.panel import review_panel\n\npanel = review_panel({str(folder)!r}, "ada")\npanel.widget')
     yield Reviewing(lab, folder, getattr(request, "param", "JupyterLab Light"))
     lab.rest()
 
@@ -249,10 +250,10 @@ def test_hostile_pairs_are_text_and_break_nothing(browser, lab):
              for number, text in enumerate(HOSTILE.values())]
     write_text(folder / "pairs.jsonl", to_lines(pairs))
     write_notebook(folder / "panel.ipynb", "\n".join([
-        "from replytune.review import Around, Desk, Panel, ReviewLog", "from replytune.files import read_records", "",
+        "from replytune.review import ReviewLog", "from replytune.session import ReviewContext, ReviewSession", "from replytune.panel import Panel", "from replytune.files import read_records", "",
         f"pairs = read_records({str(folder / 'pairs.jsonl')!r})",
-        "around = Around(topics={pair.tweet_id: '1: ' + pair.tweet[:60] for pair in pairs}, near={pair.reply_id: [(0.9, pair.reply, None)] for pair in pairs})",
-        f"panel = Panel(Desk(pairs, ReviewLog({str(folder / 'reviews/ada.jsonl')!r}, 'ada'), around))", "panel.widget"]))
+        "context = ReviewContext(topics={pair.tweet_id: '1: ' + pair.tweet[:60] for pair in pairs}, near={pair.reply_id: [(0.9, pair.reply, None)] for pair in pairs})",
+        f"panel = Panel(ReviewSession(pairs, ReviewLog({str(folder / 'reviews/ada.jsonl')!r}, 'ada'), context))", "panel.widget"]))
     try:
         ada = Reviewer(Reviewing(lab, folder), browser)
         title = ada.page.title()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from readme import readme
+from readme import PICTURE, picture, readme
 from replytune.schema import STAGES
 from replytune.files import project_root
 from replytune.params import stage_params
@@ -83,6 +83,7 @@ def test_notebooks_are_clean(copy):
 
 def test_readme_is_made_from_index():
     assert (ROOT / "README.md").read_text(encoding="utf-8") == readme(), "run make refresh"
+    assert (ROOT / PICTURE).read_text(encoding="utf-8") == picture(), "run make refresh"
 
 
 def test_pages_and_tests_pass_the_linter():

@@ -282,8 +282,7 @@ def generate_stage(params: GenerateParams):
             if recipe.written: continue
             stage.seeds[arm] = recipe.seed(given)
             stage.counts |= arm_counts(arm, rows)
-    for partial in partials.values():  # only now: a kill between two arms must not cost the finished one
-        partial.unlink(missing_ok=True)
+    for partial in partials.values(): partial.unlink(missing_ok=True)
     return counts_table(stage)
 
 

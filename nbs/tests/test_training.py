@@ -7,7 +7,8 @@ import pytest
 from replytune.schema import Pair, StageError
 from replytune.run import sample_rows
 from replytune.models import Precision, choose_precision, load_model, load_tokenizer, load_tuned
-from replytune.generate import build_prompt, find_neighbours, messages
+from replytune.files import asset, sha256
+from replytune.generate import SYSTEM, build_prompt, find_neighbours, messages
 from replytune.train import PROJECTIONS, TrainParams, build_trainer, save_adapter, training_plan, training_row, training_rows
 
 PAGES = "00h 05 06"
@@ -54,6 +55,13 @@ def test_training_continues_exactly_the_prompt_of_generation(name):
         assert row["input_ids"][:len(prompt)] == prompt and set(row["labels"][:len(prompt)]) == {-100}
         assert row["labels"][len(prompt):] == row["input_ids"][len(prompt):] and row["input_ids"][-1] == tokenizer.eos_token_id
         assert tokenizer.decode(row["input_ids"][len(prompt):-1]) == pair.reply
+
+
+def test_the_prompt_file_gives_the_prompts_of_the_stored_run():
+    "To the byte: a blank or a line end more in the file would be another prompt for every arm"
+    tokenizer, tweets = load_tokenizer("smollm2"), {pair.tweet_id: pair.tweet for pair in PAIRS}
+    assert asset("reply_prompt.txt").strip() == SYSTEM and "\n" not in SYSTEM
+    for row in sample_rows("generations/base.jsonl"): assert sha256(build_prompt(tokenizer, tweets[row["tweet_id"]]))[:16] == row["prompt"]
 
 
 def test_hostile_tweets_stay_inside_their_fence():

@@ -21,9 +21,7 @@ from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, disclaimer, open_stage, sample_r
 from .charts import COLOURS, counts_table, draw, progress
 from .text import fence
 from .vectors import Vectors
-from replytune.models import (
-    Precision, choose_precision, load_model, load_tokenizer, weights_label,
-)
+from .models import Precision, choose_precision, load_model, load_tokenizer, weights_label
 
 # %% ../nbs/05_generate.ipynb #2205d2d6
 class GenerateParams(StageParams):

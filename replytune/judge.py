@@ -23,7 +23,9 @@ from replytune.schema import (
 )
 from .files import append_lines, read_rows, resolve, sha256, to_lines, whole_lines, write_text
 from .params import StageParams
-from .run import SAMPLE_CACHE, Stage, code_version, is_sample, open_stage, sample_rows
+from replytune.run import (
+    SAMPLE_CACHE, SAMPLE_RUN, Run, Stage, code_version, disclaimer, is_sample, open_stage, sample_rows,
+)
 from .charts import COLOURS, counts_table, draw, progress
 from .vectors import Vectors
 from .clean import SEALS, break_seal, test_side

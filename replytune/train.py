@@ -19,9 +19,7 @@ from pydantic import Field
 from .schema import Pair, StageError, error_of, replies_file
 from .files import resolve, sha256, write_text
 from .params import StageParams, read_yaml
-from replytune.run import (
-    SAMPLE_RUN, Run, code_version, disclaimer, open_stage, sample_copy, sample_rows,
-)
+from .run import SAMPLE_RUN, Run, code_version, disclaimer, open_stage, sample_copy, sample_rows
 from .charts import COLOURS, Chart, counts_table, draw, progress, quiet_libraries
 from .text import fence
 from replytune.models import (

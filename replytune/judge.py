@@ -84,8 +84,7 @@ class Judge(Protocol):
 # %% ../nbs/07_judge.ipynb #07b1c2d3
 def score_of(verdict: Verdict | Unscored) -> float | None:
     "1 if the first reply won, ½ for a tie, 0 if the second won, `None` if not scored"
-    if isinstance(verdict, Unscored): return None
-    return {"first": 1.0, "tie": 0.5, "second": 0.0}[verdict.winner]
+    return {"first": 1.0, "tie": 0.5, "second": 0.0}.get(getattr(verdict, "winner", None))
 
 # %% ../nbs/07_judge.ipynb #2dbac4f0
 def reply_features(tweets: list[str], replies: list[str], vectors: Vectors):

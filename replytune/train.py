@@ -289,32 +289,32 @@ def train_stage(params: TrainParams):
     params = params if params.run else params.model_copy(update={"run": _toy_run()})
     with open_stage("06_train", params, reads=["reviewed.jsonl", "generations/base.jsonl"]) as stage:
         pairs, manifest = stage.records("reviewed.jsonl"), stage.run.manifest()
-        given = GenerateParams.read(manifest["05_generate"]["parameters"])
+        sampled = GenerateParams.read(manifest["05_generate"]["parameters"])
         precision, adapter = precision_of(manifest), stage.path("adapter")
         checkpoints = stage.path("checkpoints")
-        history, counts = train_adapter(params, given.model, precision, pairs, checkpoints, adapter)
+        history, counts = train_adapter(params, sampled.model, precision, pairs, checkpoints, adapter)
         stage.notes |= {"warnings": counts.pop("warnings"), "precision": precision._asdict()}
         stage.counts |= counts
         stage.write("training_log.jsonl", history)
         stage.note("adapter")
-        generator = _tuned(given, precision, adapter)
+        generator = _tuned(sampled, precision, adapter)
         partial = stage.path("generations/.tuned.partial.jsonl")
-        asked = {pair.tweet_id: pair.tweet for pair in questions_of(pairs, given.split, given.tweets_max)}
+        asked = {pair.tweet_id: pair.tweet for pair in questions_of(pairs, sampled.split, sampled.tweets_max)}
         prompts = {id: build_prompt(generator.tokenizer, tweet) for id, tweet in asked.items()}
-        rows = generate_arm("tuned", prompts, generator, given.seed, partial)
+        rows = generate_arm("tuned", prompts, generator, sampled.seed, partial)
         stage.write(replies_file("tuned"), rows)
         stage.counts |= arm_counts("tuned", rows)
-        stage.seeds |= {"training": params.seed, "tuned": given.seed}
-        stage.models |= {"model": given.model, "weights": generator.weights}
+        stage.seeds |= {"training": params.seed, "tuned": sampled.seed}
+        stage.models |= {"model": sampled.model, "weights": generator.weights}
     partial.unlink(missing_ok=True)  # the stage is signed
     return counts_table(stage)
 
 # %% ../nbs/06_train.ipynb #fc91a295
-def _tuned(given: GenerateParams, precision: Precision, adapter: Path) -> Generator:
+def _tuned(sampled: GenerateParams, precision: Precision, adapter: Path) -> Generator:
     learned = sha256(adapter / "adapter_model.safetensors")[:16]
-    weights = f"{weights_label(given.model, precision)}+{learned}"
-    model, tokenizer = load_tuned(given.model, precision, adapter), load_tokenizer(given.model)
-    return Generator(model, tokenizer, weights, generation_params(given))
+    weights = f"{weights_label(sampled.model, precision)}+{learned}"
+    model, tokenizer = load_tuned(sampled.model, precision, adapter), load_tokenizer(sampled.model)
+    return Generator(model, tokenizer, weights, generation_params(sampled))
 
 
 def _toy_run() -> str:

@@ -1,12 +1,13 @@
 """Training on the production path: gradients survive an evaluation, the adapter is what plain PEFT loads, checks refuse what cannot work."""
 import math
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
 from replytune.schema import Pair, StageError
-from replytune.run import sample_rows
-from replytune.models import Precision, choose_precision, load_model, load_tokenizer, load_tuned
+from replytune.run import TOYS, sample_rows
+from replytune.models import Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned
 from replytune.files import asset, sha256
 from replytune.generate import SYSTEM, build_prompt, find_neighbours, messages
 from replytune.train import PROJECTIONS, TrainParams, build_trainer, save_adapter, training_plan, training_row, training_rows
@@ -55,6 +56,11 @@ def test_training_continues_exactly_the_prompt_of_generation(name):
         assert row["input_ids"][:len(prompt)] == prompt and set(row["labels"][:len(prompt)]) == {-100}
         assert row["labels"][len(prompt):] == row["input_ids"][len(prompt):] and row["input_ids"][-1] == tokenizer.eos_token_id
         assert tokenizer.decode(row["input_ids"][len(prompt):-1]) == pair.reply
+
+
+def test_a_packaged_model_is_one_row():
+    "The table that warns of a toy is the one that loads it"
+    for name, toy in TOYS.items(): assert find_model(name) == str(resolve_name(toy.folder)())
 
 
 def test_the_prompt_file_gives_the_prompts_of_the_stored_run():

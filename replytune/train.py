@@ -299,8 +299,8 @@ def train_stage(params: TrainParams):
         stage.note("adapter")
         generator = _tuned(sampled, precision, adapter)
         partial = stage.path("generations/.tuned.partial.jsonl")
-        asked = {pair.tweet_id: pair.tweet for pair in questions_of(pairs, sampled.split, sampled.tweets_max)}
-        prompts = {id: build_prompt(generator.tokenizer, tweet) for id, tweet in asked.items()}
+        asked = questions_of(pairs, sampled.split, sampled.tweets_max)
+        prompts = {pair.tweet_id: build_prompt(generator.tokenizer, pair.tweet) for pair in asked}
         rows = generate_arm("tuned", prompts, generator, sampled.seed, partial)
         stage.write(replies_file("tuned"), rows)
         stage.counts |= arm_counts("tuned", rows)

@@ -21,7 +21,7 @@ from replytune.params import (
 )
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, why_run
 from .plan import rebuild_checkpoint
-from .report import sentence_of
+from .report import verdict_sentence
 from .publish import export_dataset
 from .forget import forget
 
@@ -154,7 +154,7 @@ def show_verdict(folder: str) -> int:
     stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
     if label := disclaimer(run.manifest()):
         print(label)
-    print(f"{stats['decision']}: {sentence_of(stats)}")
+    print(f"{stats['decision']}: {verdict_sentence(stats)}")
     return EXIT_CODES[stats["decision"]]
 
 # %% ../nbs/09z_line.ipynb #c1a9466c

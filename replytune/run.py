@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENTRY_POINT', 'SAMPLE_RUN', 'SAMPLE_CACHE', 'SAMPLE_ITEMS', 'RULES', 'TOYS', 'Definition', 'meaning',
            'looked_up_and_set', 'definitions', 'code_version', 'package_versions', 'Run', 'check_input', 'Stage',
-           'stored_params', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'why_run', 'is_sample',
+           'stored_params', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'why_run', 'Toy', 'is_sample',
            'review_caveat', 'disclaimer']
 
 # %% ../nbs/00d_run.ipynb #00da4
@@ -409,7 +409,19 @@ def why_run(run: Run, stage: str, params: StageParams) -> str | None:
 # %% ../nbs/00d_run.ipynb #a41c0e77
 SAMPLE_ITEMS = "nbs/sample/raw.json"
 RULES = "written_rules"  # the reviewer under whose name the sample's invented decisions stand
-TOYS = {"smollm2": "135M model", "tiny-qwen3": "random toy model"}
+
+
+class Toy(NamedTuple):
+    "A model that comes with the project"
+
+    label: str  # what is said wherever its numbers stand
+    folder: str  # the function that makes its folder (page 00h)
+
+
+TOYS = {
+    "smollm2": Toy("135M model", "replytune.models:packaged_smollm2"),
+    "tiny-qwen3": Toy("random toy model", "replytune.models:tiny_qwen3"),
+}
 
 
 def is_sample(manifest: dict[str, dict]) -> bool:
@@ -434,7 +446,7 @@ def disclaimer(manifest: dict[str, dict]) -> str:
     "The warning that every number of this run must carry; empty for a real run"
     reasons = ["invented data"] * is_sample(manifest)
     model = manifest.get("05_generate", {}).get("models", {}).get("model")
-    reasons += [TOYS[model]] if model in TOYS else []
+    reasons += [TOYS[model].label] if model in TOYS else []
     reasons += [caveat] if (caveat := review_caveat(manifest)) else []
     check = "pipeline check: " + ", ".join(reasons) if reasons else ""
     tried = manifest.get("07_judge", {}).get("notes", {}).get("measured on this test side", 1)

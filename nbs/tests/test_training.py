@@ -1,15 +1,18 @@
 """Training on the production path: gradients survive an evaluation, the adapter is what plain PEFT loads, checks refuse what cannot work."""
 import math
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
-from replytune.generate import Precision, build_prompt, choose_precision, find_neighbours, load_model, load_tokenizer, messages
 from replytune.schema import Pair, StageError
-from replytune.run import sample_rows
-from replytune.train import PROJECTIONS, TrainParams, build_trainer, encode, encode_pairs, load_tuned, plan, save_adapter
+from replytune.run import TOYS, sample_rows
+from replytune.models import Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned
+from replytune.files import asset, sha256
+from replytune.generate import SYSTEM, build_prompt, find_neighbours, messages
+from replytune.train import PROJECTIONS, TrainParams, build_trainer, save_adapter, training_plan, training_row, training_rows
 
-PAGES = "05 06"
+PAGES = "00h 05 06"
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 
@@ -29,11 +32,11 @@ def test_an_evaluation_does_not_spoil_four_bit_training(guarded, monkeypatch):
     from peft import LoraConfig, get_peft_model
     if not guarded:
         if not torch.cpu._is_avx512_bf16_supported(): pytest.skip("this processor does not have the kernel that breaks training")
-        monkeypatch.setattr("replytune.generate.keep_trainable_on_cpu", lambda model: model)
+        monkeypatch.setattr("replytune.models.keep_trainable_on_cpu", lambda model: model)
     torch.manual_seed(0)
     model = get_peft_model(load_model("tiny-qwen3", choose_precision("nf4")), LoraConfig(r=4, target_modules=PROJECTIONS, lora_dropout=0.0, init_lora_weights=False))
     tokenizer = load_tokenizer("tiny-qwen3")
-    row = encode(tokenizer, PAIRS[0].tweet, PAIRS[0].reply)
+    row = training_row(tokenizer, PAIRS[0].tweet, PAIRS[0].reply)
     batch = {name: torch.tensor([values]) for name, values in row.items()}
     before = lora_gradients(model, batch)
     model.eval()
@@ -49,10 +52,22 @@ def test_training_continues_exactly_the_prompt_of_generation(name):
     tokenizer = load_tokenizer(name)
     for pair in PAIRS[:40]:
         prompt = tokenizer(build_prompt(tokenizer, pair.tweet), add_special_tokens=False)["input_ids"]
-        row = encode(tokenizer, pair.tweet, pair.reply)
+        row = training_row(tokenizer, pair.tweet, pair.reply)
         assert row["input_ids"][:len(prompt)] == prompt and set(row["labels"][:len(prompt)]) == {-100}
         assert row["labels"][len(prompt):] == row["input_ids"][len(prompt):] and row["input_ids"][-1] == tokenizer.eos_token_id
         assert tokenizer.decode(row["input_ids"][len(prompt):-1]) == pair.reply
+
+
+def test_a_packaged_model_is_one_row():
+    "The table that warns of a toy is the one that loads it"
+    for name, toy in TOYS.items(): assert find_model(name) == str(resolve_name(toy.folder)())
+
+
+def test_the_prompt_file_gives_the_prompts_of_the_stored_run():
+    "To the byte: a blank or a line end more in the file would be another prompt for every arm"
+    tokenizer, tweets = load_tokenizer("smollm2"), {pair.tweet_id: pair.tweet for pair in PAIRS}
+    assert asset("reply_prompt.txt").strip() == SYSTEM and "\n" not in SYSTEM
+    for row in sample_rows("generations/base.jsonl"): assert sha256(build_prompt(tokenizer, tweets[row["tweet_id"]]))[:16] == row["prompt"]
 
 
 def test_hostile_tweets_stay_inside_their_fence():
@@ -68,7 +83,7 @@ def test_loss_is_the_mean_over_reply_tokens_of_the_step(tmp_path):
     "The logged loss equals a hand-computed negative log-likelihood, so it is neither over prompt tokens nor multiplied by accumulation"
     import torch
     tokenizer = load_tokenizer("tiny-qwen3")
-    rows, _ = encode_pairs(tokenizer, PAIRS[:4], 512)
+    rows, _ = training_rows(tokenizer, PAIRS[:4], 512)
     params = TrainParams(max_steps=1, evaluate_steps=1, batch_size=2, accumulation=2, dropout=0.0, learning_rate=1e-9, warmup_share=0.0)
     trainer = build_trainer(load_model("tiny-qwen3", Precision("none", "float32")), tokenizer, rows, rows[:2], params, tmp_path)
     trainer.train()
@@ -89,7 +104,7 @@ def test_the_exact_production_settings_train_on_the_toy(tmp_path):
     params = real["06_train"].model_copy(update={"max_steps": 6, "evaluate_steps": 2, "log_steps": 1, "learning_rate": 0.02})
     tokenizer, precision = load_tokenizer("tiny-qwen3"), choose_precision(real["05_generate"].quantization)
     assert precision.weights == "nf4"
-    rows, _ = encode_pairs(tokenizer, PAIRS[:16], params.max_length)
+    rows, _ = training_rows(tokenizer, PAIRS[:16], params.max_length)
     trainer = build_trainer(load_model("tiny-qwen3", precision), tokenizer, rows, rows[:8], params, tmp_path / "checkpoints")
     trainer.train()
     evaluations = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
@@ -103,17 +118,17 @@ def test_the_exact_production_settings_train_on_the_toy(tmp_path):
 
 
 def test_plans_that_cannot_work_are_refused():
-    assert "no evaluation" in plan(20, TrainParams(max_steps=0, evaluate_steps=50, epochs=1))["warnings"][-1]
-    assert "no multiple" in plan(800, TrainParams(max_steps=0, evaluate_steps=50, log_steps=7))["warnings"][0]
+    assert "no evaluation" in training_plan(20, TrainParams(max_steps=0, evaluate_steps=50, epochs=1))["warnings"][-1]
+    assert "no multiple" in training_plan(800, TrainParams(max_steps=0, evaluate_steps=50, log_steps=7))["warnings"][0]
     for pairs, batch, accumulation, epochs in ((800, 4, 4, 2), (801, 4, 4, 2), (17, 4, 4, 1), (90, 8, 2, 1.5)):
         params = TrainParams(max_steps=0, batch_size=batch, accumulation=accumulation, epochs=epochs, evaluate_steps=1)
-        assert plan(pairs, params)["steps"] == math.ceil(math.ceil(math.ceil(pairs / batch) / accumulation) * epochs)
+        assert training_plan(pairs, params)["steps"] == math.ceil(math.ceil(math.ceil(pairs / batch) / accumulation) * epochs)
 
 
 def test_too_long_pairs_are_counted_and_never_cut():
     tokenizer = load_tokenizer("tiny-qwen3")
     long = PAIRS[0].model_copy(update={"reply": "word " * 400})
-    rows, left_out = encode_pairs(tokenizer, [long, PAIRS[1]], 512)
+    rows, left_out = training_rows(tokenizer, [long, PAIRS[1]], 512)
     assert len(rows) == 1 and left_out == [long.reply_id]
 
 

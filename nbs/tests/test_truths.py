@@ -2,6 +2,7 @@
 import logging
 import multiprocessing
 import re
+from pkgutil import resolve_name
 from types import SimpleNamespace
 
 import numpy
@@ -16,13 +17,14 @@ from replytune.collect import CollectParams
 from replytune.plan import ACTORS, Batch, Delivery, Entry, Purchase, price_chart
 from replytune.sellers import ApifySource
 from replytune.buy import compare_charges, reconcile
-from replytune.generate import find_neighbours, human_arm
+from replytune.generate import RECIPES, GenerateParams, Generation, Material, Recipe, find_neighbours, human_arm, replies_of
+from replytune.judge import JUDGES, Judge, JudgeParams, Verdict, judge_stage
 from replytune.report import rejected_examples
 from replytune.line import show_verdict
 from replytune.schema import ARMS, FILES, Pair, ParameterError, StageError, replies_file
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
 from replytune.params import read_params
-from replytune.run import Run, disclaimer, is_sample, sample_rows
+from replytune.run import Run, disclaimer, is_sample, sample_copy, sample_rows
 from replytune.charts import COLOURS
 from replytune.stats import tweet_scores
 from replytune.train import precision_of
@@ -65,6 +67,36 @@ def test_the_sample_is_known_under_any_name_and_after_a_rehearsal(sources, notes
 def test_every_arm_is_one_row():
     assert set(COLOURS) == set(ARMS) and {FILES[replies_file(name)] for name in ARMS} == {"05_generate", "06_train"}
     assert all(FILES[replies_file(name)] == arm.stage for name, arm in ARMS.items())
+    assert set(RECIPES) == {name for name, arm in ARMS.items() if arm.stage == "05_generate"}
+
+
+def test_a_new_arm_is_written_by_its_recipe_alone(monkeypatch):
+    "The stage and its helpers know no arm by name"
+    answer = lambda given: [Generation(tweet_id=pair.tweet_id, arm="copy", reply=pair.tweet) for pair in given.questions]
+    monkeypatch.setitem(RECIPES, "copy", Recipe(written=answer))
+    given = Material(PAIRS[:1], [], None, GenerateParams())
+    assert replies_of("copy", given, None, None)[0].reply == PAIRS[0].tweet
+
+
+# judges
+
+def test_every_judge_is_one_row_with_what_makes_it():
+    assert all(callable(resolve_name(entry)) for entry in JUDGES.values()) and JudgeParams().judge in JUDGES
+    with pytest.raises(ParameterError, match=f"no judge 'oracle'; judges are {', '.join(JUDGES)}"): JudgeParams.read({"judge": "oracle"})
+
+
+def test_a_new_judge_is_its_row(monkeypatch, tmp_path):
+    "The stage asks what the table names, and a judge that learned nothing says so"
+    class Longer(Judge):
+        name = "longer"
+        def __init__(self, params, train, vectors): assert {pair.split for pair in train} == {"train"}
+        def compare(self, tweet, first, second): return Verdict(winner="first" if len(first) > len(second) else "second")
+    monkeypatch.setattr("replytune.judge.made_up", Longer, raising=False)
+    monkeypatch.setitem(JUDGES, "longer", "replytune.judge:made_up")
+    run = sample_copy("07_judge")
+    judge_stage(JudgeParams(run=str(run.folder), judge="longer", contrasts=["tuned-base", "null-base"], resamples=100))
+    assert {row["judge"] for row in read_rows(run / "judgements.jsonl")} == {"longer"}
+    assert read_rows(run / "judge_accuracy.jsonl")[0]["learned from"] == 0
 
 
 def test_forget_sees_what_a_new_arm_wrote(tmp_path):

@@ -50,7 +50,8 @@ NAMES = {  # our field: where the dialects keep it, best first; `a.b` looks insi
     "is_reply": "isReply is_reply",
     "is_retweet": "isRetweet is_retweet retweet retweeted_tweet retweetedTweet retweeted_status",
     "is_quote": (
-        "isQuote is_quote_tweet isQuoteStatus is_quote_status quoted_tweet quotedTweet quoted_status quote quote_url"
+        "isQuote is_quote_tweet isQuoteStatus is_quote_status quoted_tweet quotedTweet quoted_status"
+        " quote quote_url"
     ),
     "is_advert": "isPromoted is_promoted promoted promotedMetadata promoted_metadata",
     "listed_media": "extendedEntities.media extended_entities.media",

@@ -186,9 +186,9 @@ def find_neighbours(
     cosines = asked @ vectors.of([pair.tweet for pair in candidates]).T
     found = {}
     for row, question in zip(cosines, questions.values()):
-        known = people[question.tweet_id]
-        may = lambda pair: pair.cluster != question.cluster and not _authors(pair) & known
-        allowed = [place for place, pair in enumerate(candidates) if may(pair)]
+        known, near = people[question.tweet_id], question.cluster
+        stranger = [pair.cluster != near and not _authors(pair) & known for pair in candidates]
+        allowed = [place for place, may in enumerate(stranger) if may]
         closest = sorted(allowed, key=lambda place: (-round(float(row[place]), 5), place))[:count]
         found[question.tweet_id] = [candidates[place] for place in reversed(closest)]
     return found

@@ -386,10 +386,8 @@ def why_run(run: Run, stage: str, params: StageParams) -> str | None:
         return "not finished yet"
     if section["parameters"] != stored_params(params):
         old, new = section["parameters"], stored_params(params)
-        return (
-            "parameters changed:"
-            f" {', '.join(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))}"
-        )
+        changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        return f"parameters changed: {', '.join(changed)}"
     if section["code"] != code_version(stage_module(stage)):
         return "its code changed"
     for name, used in section["sources"].items():

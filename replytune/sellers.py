@@ -17,7 +17,7 @@ import time
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Callable, Protocol
@@ -311,7 +311,7 @@ def _download_rows(source: ApifySource, delivery: Delivery) -> int:
     have = whole_lines(file)
     while True:
         items, total = with_retries(
-            lambda: _read_page(source, delivery.dataset_id, have),
+            partial(_read_page, source, delivery.dataset_id, have),
             f"rows {have} and on of run {delivery.run_id}", source.params.retry_seconds, source.log,
         )
         if not items: return have
@@ -436,7 +436,7 @@ class TwscrapeSource:
                 thread.submit(asyncio.run, self.collect(entry)).result()
         except StageError:
             raise
-        except Exception as error:  # whatever it is: the rows so far are kept, and the reason
+        except Exception as error:  # noqa: BLE001  (the rows so far are kept, and the reason)
             said = redact(f"{type(error).__name__}: {str(error)[:200]}")
             self.log.warning("%s failed: %s", entry.batch.terms[0], said)
             return self.purchase.save(entry, state="failed", reason=said)

@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 
 from pydantic import Field
 
-from .schema import ARMS, Pair, Record, StageError, best_first, error_of, replies_file
+from .schema import ARMS, Pair, Record, StageError, best_first, error_of, flow, replies_file
 from .files import asset, read_rows, resolve, sha256, to_lines, write_text
 from .params import StageParams
 from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, disclaimer, open_stage, sample_rows

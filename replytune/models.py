@@ -7,12 +7,13 @@ __all__ = ['made_once', 'packaged_smollm2', 'tiny_qwen3', 'find_model', 'load_to
            'keep_trainable_on_cpu', 'load_model', 'load_tuned', 'model_hash', 'weights_label']
 
 # %% ../nbs/00h_models.ipynb #00ha4
+import importlib
 import importlib.util
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Callable, NamedTuple
 
-from .schema import StageError
+from .schema import StageError, flow
 from .files import asset, locked, resolve, sha256, write_text
 from .run import TOYS
 from .charts import COLOURS, draw, quiet_libraries

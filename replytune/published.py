@@ -103,7 +103,8 @@ class document:
 
         self.plain = BasicMarkdownRenderer(symbol, name=name, title_level=title_level)
         self.has_source = symbol.__name__ in names_with_source()
-        self.table = fields_table(symbol.__name__) if isinstance(symbol, type) and not self.has_source else None
+        fields = isinstance(symbol, type) and not self.has_source
+        self.table = fields_table(symbol.__name__) if fields else None
 
     def _repr_markdown_(self) -> str:
         text = self.plain._repr_markdown_().replace("__main__.", "")

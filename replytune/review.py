@@ -21,11 +21,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, ValidationError, model_validator
 
-from .schema import Pair, Record, StageError, Unavailable, error_of, number_or_reason, unavailable
+from replytune.schema import (
+    Pair, Record, StageError, Unavailable, error_of, flow, number_or_reason, unavailable,
+)
 from .files import append_whole, explain, resolve, sha256, whole_lines
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, Stage, open_stage, sample_rows
-from .charts import counts_table, draw
+from .charts import COLOURS, counts_table, draw
 from .vectors import Vectors
 from .collect import link_count
 from .validate import ValidateParams, decide, measure

@@ -179,12 +179,12 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, 
 
 
 def _words(text: str, x: float, y: float, size: int) -> str:
-    lines = text.split("\n")
-    top = y - size * 0.6 * (len(lines) - 1) + size * 0.35
-    row = '<text x="{:.0f}" y="{:.0f}" font-size="{}" text-anchor="middle">{}</text>'
-    return "".join(
-        row.format(x, top + n * size * 1.2, size, html.escape(line)) for n, line in enumerate(lines)
-    )
+    "Lines of text around a place, with a white edge, so that an arrow may run behind them"
+    lines, step = text.split("\n"), size * 1.2
+    top = y - step / 2 * (len(lines) - 1) + size * 0.35
+    look = f'font-size="{size}" text-anchor="middle" stroke="white" stroke-width="3" paint-order="stroke"'
+    row = '<text x="{:.0f}" y="{:.0f}" {}>{}</text>'
+    return "".join(row.format(x, top + n * step, look, html.escape(line)) for n, line in enumerate(lines))
 
 # %% ../nbs/00_schema.ipynb #00a7c8d9
 def flow(

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .schema import Pair, Record, StageError, error_of
+from .schema import Pair, Record, StageError, error_of, flow
 from .files import read_records, read_rows, resolve, sha256, to_lines, write_text
 from .run import SAMPLE_CACHE, Run, check_input, sample_copy, sample_rows
 from .text import INVISIBLE

@@ -96,9 +96,8 @@ def test_tables_are_shown(name):
 
 @pytest.mark.parametrize("name", PAGE_NAMES)
 def test_every_page_has_a_picture(name):
-    kinds = [kind for cell in cells(ROOT / "nbs" / name) for output in cell.get("outputs", []) for kind in output.get("data", {})]
-    prose = "\n".join(cell["source"] for cell in cells(ROOT / "nbs" / name) if cell["cell_type"] == "markdown")
-    assert {"image/svg+xml", "image/png", "text/html"} & set(kinds) or "```mermaid" in prose
+    outputs = [output.get("data", {}) for cell in cells(ROOT / "nbs" / name) for output in cell.get("outputs", [])]
+    assert any("image/svg+xml" in data or "<svg" in "".join(data.get("text/html", "")) for data in outputs)
 
 
 def test_links_between_pages_lead_somewhere():

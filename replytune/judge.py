@@ -24,7 +24,7 @@ from .params import StageParams
 from .run import SAMPLE_CACHE, code_version, is_sample, open_stage, sample_rows
 from .charts import progress, counts_table
 from .vectors import Vectors
-from .clean import SEALS, break_seal, test_side
+from .split import SEALS, break_seal, test_tweets
 from .generate import Generation
 
 # %% ../nbs/07_judge.ipynb #117daaef
@@ -292,8 +292,8 @@ def judge_stage(params: JudgeParams):
         model = sha256(json.dumps(sorted({row.model or "" for row in arms["tuned"].values()})))
         if params.run and not is_sample(stage.run.manifest()):
             ledger, name = stage.run.folder.parent / SEALS, stage.run.folder.name
-            stage.notes["measured on this test side"] = len(
-                break_seal(ledger, test_side(pairs), model, name, params.choose_on_test)
+            stage.notes["measured on this test split"] = len(
+                break_seal(ledger, test_tweets(pairs), model, name, params.choose_on_test)
             )
         rows, tweets = comparisons(params.contrasts, arms), {pair.tweet_id: pair.tweet for pair in pairs}
         key = sha256(

@@ -12,7 +12,7 @@ from pathlib import Path
 from .schema import StageError
 from .files import as_json, read_records, read_rows, resolve, to_lines, write_text
 from .run import Run, check_input, is_sample, review_caveat
-from .clean import split_counts
+from .split import split_counts
 
 # %% ../nbs/09b_publish.ipynb #e98c44c6
 ID_FIELDS = ("tweet_id", "reply_id", "split", "cluster", "reply_likes", "reply_time_diff_seconds")

@@ -46,7 +46,8 @@ from .text import INVISIBLE
 from .vectors import NearPairs, Vectors
 from .collect import link_count
 from .validate import ValidateParams, cheap_reasons, decide, measure, measure_cheaply
-from .clean import EARLIER, CleanParams, audit_with, split_counts, normalize_text
+from .clean import normalize_text
+from .split import EARLIER, audit_with, split_counts
 
 # %% ../nbs/04_review.ipynb #9b3e17e4
 class ReviewParams(StageParams):
@@ -1367,7 +1368,7 @@ def open_folder(run: str, reviewer: str) -> Run:
         )
     folder = Run(run)
     if not (folder / "clean.jsonl").exists():
-        raise StageError(f"{run}/clean.jsonl is missing; run stage 03_clean first")
+        raise StageError(f"{run}/clean.jsonl is missing; run stage 03b_split first")
     check_input(folder, "clean.jsonl")
     return folder
 
@@ -1831,12 +1832,12 @@ def review_stage(params: ReviewParams):
 
 
 def finish_review(stage, pairs: list[Pair], kept: list[Pair], rejected: list[dict], voices: dict):
-    """Check the edits and, as stage 03 did it, the split; write the files, count"""
-    cleaning = CleanParams.read(stage.run.manifest()["03_clean"]["parameters"])
+    """Check the edits and, as stage 03b did it, the split; write the files, count"""
+    bound, encoder = (stage.parameter_of("03_clean", name) for name in ("similarity_max", "encoder"))
     originals = {pair.reply_id: pair for pair in pairs}
     check_edits(kept, originals, bounds_of(stage.run), stage.cache)
-    vectors = Vectors(cleaning.encoder, stage.cache)
-    audit = audit_with(kept, stage.records(EARLIER), vectors, cleaning)
+    vectors, isolated = Vectors(encoder, stage.cache), stage.parameter_of("03b_split", "isolate_authors")
+    audit = audit_with(kept, stage.records(EARLIER), vectors, bound, isolated)
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     edits = [pair for pair in kept if pair.reply != originals[pair.reply_id].reply]
     for leak in audit["leaks"]:
@@ -1844,7 +1845,7 @@ def finish_review(stage, pairs: list[Pair], kept: list[Pair], rejected: list[dic
         raise StageError(
             f"an edit makes the split leak: {leak}; undo the edit of {made[0]}"
             if made
-            else f"the reviewed pairs leak: {leak}. No edit did that; run stage 03 again"
+            else f"the reviewed pairs leak: {leak}. No edit did that; run stage 03b again"
         )
     stage.write("reviewed.jsonl", kept)
     stage.write("reviews_rejected.jsonl", rejected)

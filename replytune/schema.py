@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Id', 'STAGES', 'ARMS', 'FILES', 'StageError', 'ParameterError', 'error_of', 'Record', 'Pair', 'best_first',
-           'Unavailable', 'unavailable', 'number_or_reason', 'Arm', 'replies_file', 'check_contrast']
+           'Unavailable', 'unavailable', 'number_or_reason', 'stage_number', 'Arm', 'replies_file', 'check_contrast']
 
 # %% ../nbs/00_schema.ipynb #33c68138
 from dataclasses import dataclass
@@ -97,6 +97,7 @@ STAGES = (
     "01_collect",
     "02_validate",
     "03_clean",
+    "03b_split",
     "04_review",
     "05_generate",
     "06_train",
@@ -104,6 +105,11 @@ STAGES = (
     "08_stats",
     "09_report",
 )
+
+
+def stage_number(stage: str) -> str:
+    "What names a stage on the command line: `03b` for `03b_split`"
+    return stage.partition("_")[0]
 
 # %% ../nbs/00_schema.ipynb #00a2d3e4
 class Arm(Record):
@@ -140,8 +146,11 @@ FILES = {  # which stage writes what the later ones read
     "pairs.jsonl": "01_collect",
     "valid.jsonl": "02_validate",
     "rejected.jsonl": "02_validate",
-    "clean.jsonl": "03_clean",
+    "deduplicated.jsonl": "03_clean",
     "duplicates.jsonl": "03_clean",
+    "clean.jsonl": "03b_split",
+    "left_out.jsonl": "03b_split",
+    "earlier_pairs.jsonl": "03b_split",
     "reviewed.jsonl": "04_review",
     **{replies_file(name): arm.stage for name, arm in ARMS.items()},
     "training_log.jsonl": "06_train",

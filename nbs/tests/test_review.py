@@ -11,7 +11,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from replytune.review import CHECKS, DECIDES, REASONS, ReviewContext, Decision, ReviewSession, Panel, ReviewLog, ReviewParams, ReviewState, act, aside, agreement, all_agreement, apply_reviews, bring_in, browse, card, decisions_frame, edit_problems, hints, filtered_ids, set_filter, pace_chart, readable_text, record_frame, review_frame, review_panel, review_progress, review_stage, reviewers_frame, seen_hash, states_of, status_line, write_draft
-from replytune.clean import EARLIER
+from replytune.split import EARLIER
 from replytune.forget import forget
 from replytune.schema import Pair, ParameterError, StageError, Unavailable
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
@@ -381,7 +381,7 @@ def test_hints_name_what_is_there_and_leave_honest_texts_alone():
 def test_bad_calls_name_the_fix(tmp_path):
     for name in ("../../etc", "", "a b", "ada.jsonl"):
         with pytest.raises(StageError, match="names a file"): review_panel("runs/none", name)
-    with pytest.raises(StageError, match="run stage 03_clean first"): review_panel(str(tmp_path), "ada")
+    with pytest.raises(StageError, match="run stage 03b_split first"): review_panel(str(tmp_path), "ada")
 
 
 def test_the_progress_of_a_run_is_one_page_and_says_what_it_cannot(tmp_path):
@@ -598,10 +598,11 @@ def test_the_adjudicator_settles_what_others_flagged_marked_or_read_before_it_ch
 
 @pytest.mark.parametrize("name, value", [("similarity_max", 0.95), ("isolate_authors", True)])
 def test_the_second_audit_asks_what_the_first_one_asked(name, value):
-    "The values of stage 03 are read from the manifest; stage 04 has no parameter that could differ"
+    "The values of stages 03 and 03b are read from the manifest; stage 04 has no parameter that could differ"
     run = run_with({"ada": EVERY})
-    section = run.manifest()["03_clean"]
-    run.save_section("03_clean", section | {"parameters": section["parameters"] | {name: value}})
+    writer = {"similarity_max": "03_clean", "isolate_authors": "03b_split"}[name]
+    section = run.manifest()[writer]
+    run.save_section(writer, section | {"parameters": section["parameters"] | {name: value}})
     with pytest.raises(ParameterError, match=f"`{name}` is unknown"): ReviewParams.read({name: value})
     if name == "isolate_authors":
         with pytest.raises(StageError, match="leak: author"): stage(run, decisions=[])

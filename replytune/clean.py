@@ -101,7 +101,7 @@ def bound_chart(
     def plot(axes):
         axes.plot(bounds, left, color=COLOURS["rag"])
         axes.axvline(chosen, color=COLOURS["tuned"], linestyle="--")
-        axes.text(chosen, at_chosen, f" {at_chosen} left at {chosen} ", va="top")
+        axes.text(chosen, left[0], f"  {at_chosen} left at {chosen}")
         axes.set(xlabel="bound on the cosine", ylabel="texts left", title=f"Of {near.count} texts")
 
     return draw(plot, f"{left[0]} of {near.count} texts left at {bounds[0]:g}, {at_chosen} at {chosen}")

@@ -28,11 +28,11 @@ configs:
 
 {pairs} pairs of a public tweet and one reply to it, by {authors} authors of replies, {reviewed}. {invented}{content}
 
-| side | pairs | tweets |
+| split | pairs | tweets |
 |---|---|---|
 {table}
 
-A reply stands on the side of its conversation; copies of a tweet share a side; the audit of the split found {leaks} texts in common between sides (cosine above {bound}, {encoder}).
+A reply stands in the split of its conversation; copies of a tweet share a split; the audit found {leaks} texts in common between splits (cosine above {bound}, {encoder}).
 
 ## How it was made
 
@@ -55,18 +55,18 @@ def export_dataset(folder, target, texts: bool = False) -> Path:
     pairs, audit = read_records(run / name), json.loads((run / audited).read_text(encoding="utf-8"))
     if target.exists() and any(target.iterdir()):
         raise StageError(f"{target} is not empty; name another folder")
-    sides = [side for side in ("train", "dev", "test") if any(pair.split == side for pair in pairs)]
-    for side in sides:
-        rows = [as_json(pair) for pair in pairs if pair.split == side]
+    splits = [split for split in ("train", "dev", "test") if any(pair.split == split for pair in pairs)]
+    for split in splits:
+        rows = [as_json(pair) for pair in pairs if pair.split == split]
         write_text(
-            target / f"{side}.jsonl",
+            target / f"{split}.jsonl",
             to_lines(rows if texts else [{name: row[name] for name in ID_FIELDS} for row in rows]),
         )
     counts = split_counts(pairs)
     write_text(
         target / "README.md",
         CARD.format(
-            files="\n".join(f"  - split: {side}\n    path: {side}.jsonl" for side in sides),
+            files="\n".join(f"  - split: {split}\n    path: {split}.jsonl" for split in splits),
             pairs=len(pairs),
             authors=len({pair.reply_author.lower() for pair in pairs}),
             invented="**Invented sample**: nobody wrote any of it. " if is_sample(sections) else "",
@@ -77,7 +77,7 @@ def export_dataset(folder, target, texts: bool = False) -> Path:
                 else "Ids only: fetch the texts by id."
             ),
             table="\n".join(
-                f"| {side} | {counts[f'{side} pairs']} | {counts[f'{side} tweets']} |" for side in sides
+                f"| {split} | {counts[f'{split} pairs']} | {counts[f'{split} tweets']} |" for split in splits
             ),
             leaks=len(audit["leaks"]),
             bound=audit["bound"],

@@ -45,7 +45,7 @@ from .charts import COLOURS, Chart, draw, counts_table
 from .text import INVISIBLE
 from .vectors import NearPairs, Vectors
 from .collect import link_count
-from .validate import ValidateParams, cheap_reasons, decide, measure, measure_cheaply
+from .validate import ValidateParams, decide, measure, measure_cheaply, reasons_without_models
 from .clean import normalize_text
 from .split import EARLIER, audit_with, split_counts
 
@@ -452,7 +452,7 @@ def edit_problems(pair: Pair, text: str | None, bounds: ValidateParams) -> list[
         "spam": f"it holds {', '.join(new.spam_words)}",
         "personal_data": f"it seems to hold personal data: {', '.join(new.personal_data)}",
     }
-    return [words[reason] for reason in cheap_reasons(new, bounds) if reason in words]
+    return [words[reason] for reason in reasons_without_models(new, bounds) if reason in words]
 
 # %% ../nbs/04_review.ipynb #9a371503
 class ReviewSession:

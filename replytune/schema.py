@@ -63,8 +63,8 @@ class Pair(Record):
     reply_language: str | None = None
     reply_media: int = 0  # pictures, videos and cards attached to the reply
     reply_links: int = 0  # links in the reply that are not its own media
-    split: str | None = None  # train, dev or test; set by cleaning
-    cluster: str | None = None  # tweets that must not be separated; set by cleaning
+    split: str | None = None  # train, dev or test; set by 03b_split
+    cluster: str | None = None  # tweets that must not be separated; set by 03b_split
     reply_as_collected: str | None = None  # the text before cleaning or a reviewer's edit
 
 # %% ../nbs/00_schema.ipynb #d4b80f36

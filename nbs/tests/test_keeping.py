@@ -69,6 +69,15 @@ def test_a_tweet_is_forgotten_with_its_replies_and_a_test_tweet_needs_no_trainin
     assert tweet not in everything(run) and "06_train" not in answer["make again"] and {"generations/tuned.jsonl", "judgements.jsonl"} <= set(answer["removed"])
 
 
+def test_what_the_split_left_out_is_forgotten_too(run):
+    "Such a row names nobody: it is found by the reply's id"
+    split_stage(SplitParams(run=str(run.folder), test_share=0.3, dev_share=0.15, seed=17, isolate_authors=True))
+    row = read_rows(run / "left_out.jsonl")[0]
+    author = next(pair["reply_author"] for pair in read_rows(run / "pairs.jsonl") if pair["reply_id"] == row["reply_id"])
+    answer = forget(run.folder, author)
+    assert answer["removed"]["left_out.jsonl"] >= 1 and row["reply"] not in everything(run) and check_input(run, "left_out.jsonl")
+
+
 def test_nobody_is_forgotten_for_nothing(run):
     before = everything(run)
     answer = forget(run.folder, "nobody_of_that_name")

@@ -442,7 +442,7 @@ def collect_stage(params: CollectParams):
     with open_stage("01_collect", params) as stage:
         if bought:
             posts, skipped, moment = resolve_name("replytune.buy:bought_posts")(stage.path("purchase"))
-            stage.people("purchase/rows")
+            stage.note_append_only("purchase/rows")
             stage.notes["purchase"] = bought
         else:
             posts, skipped, moment = _imported(params, stage)

@@ -24,14 +24,17 @@ from .charts import bars
 from .text import without_hidden
 from .vectors import Vectors
 from .dumps import Damage, read_items
-from .clean import EARLIER, normalize_text
+from .clean import normalize_text
+from .split import EARLIER
 
 # %% ../nbs/09c_forget.ipynb #f8ec1824
 def forgotten_ids(run: Run, who: str) -> tuple[set[str], set[str]]:
     "All ids that go when `who` (a handle or an id) goes, and every text under them"
     handle, ids, texts = who.lstrip("@").lower(), {who} if who.isdigit() else set(), set()
     files = [
-        run / name for name in ("pairs.jsonl", "valid.jsonl", "clean.jsonl", "reviewed.jsonl", EARLIER)
+        run / name for name in (
+            "pairs.jsonl", "valid.jsonl", "deduplicated.jsonl", "clean.jsonl", "reviewed.jsonl", EARLIER
+        )
     ]
     rows = [row for file in files if file.exists() for row in read_rows(file)]
     rows += [

@@ -28,7 +28,7 @@ from replytune.run import (
 )
 from .charts import COLOURS, counts_table, draw, progress
 from .vectors import Vectors
-from .clean import SEALS, break_seal, test_side
+from .split import SEALS, break_seal, test_tweets
 from .generate import Generation
 
 # %% ../nbs/07_judge.ipynb #07a4e5f6
@@ -301,5 +301,5 @@ def _checked_judge(stage: Stage, params: JudgeParams, pairs: list[Pair]) -> Judg
 def _look_at_the_seal(stage: Stage, params: JudgeParams, pairs: list[Pair], arms: dict):
     model = sha256(json.dumps(sorted({row.model or "" for row in arms["tuned"].values()})))
     ledger, name = stage.run.folder.parent / SEALS, stage.run.folder.name
-    measured = break_seal(ledger, test_side(pairs), model, name, params.choose_on_test)
-    stage.notes["measured on this test side"] = len(measured)
+    measured = break_seal(ledger, test_tweets(pairs), model, name, params.choose_on_test)
+    stage.notes["measured on this test split"] = len(measured)

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from .schema import STAGES, ParameterError, StageError
+from .schema import STAGES, ParameterError, StageError, stage_number
 from .files import project_root, resolve, sha256, write_text
 from replytune.params import (
     StageParams, load_secrets, read_params, stage_function, stage_module, stage_params,
@@ -78,8 +78,8 @@ def run_stage(
 def run_line(
     folder: str,
     params_file: str,
-    first: str = "01",
-    last: str = "09",
+    first: str = stage_number(STAGES[0]),
+    last: str = stage_number(STAGES[-1]),
     force: bool = False,
     notebooks: bool = True,
     lessons: bool = False,
@@ -88,12 +88,9 @@ def run_line(
     if not folder:
         raise ParameterError("no run folder is named; give one such as runs/first")
     params, run = read_params(resolve(params_file)), Run(folder)
-    if (
-        not any(stage[:2] == number for stage in STAGES for number in (first,))
-        or not first <= last
-        or last > "09"
-    ):
-        raise ParameterError(f"FROM={first} TO={last}: stages are 01 to 09")
+    numbers = [stage_number(stage) for stage in STAGES]
+    if first not in numbers or last not in numbers or first > last:
+        raise ParameterError(f"FROM={first} TO={last}: stages are {', '.join(numbers)}, in this order")
     run.folder.mkdir(parents=True, exist_ok=True)
     executed = 0
     with open(run / ".lock", "w") as lock:
@@ -103,7 +100,7 @@ def run_line(
             raise StageError(
                 f"{run.folder} is being worked on by another command; wait for it or stop it"
             ) from None
-        for stage in (stage for stage in STAGES if first <= stage[:2] <= last):
+        for stage in (stage for stage in STAGES if first <= stage_number(stage) <= last):
             reason = (
                 "forced"
                 if force
@@ -187,8 +184,10 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--params", default="nbs/params/sample.yaml", help="parameter file (default: %(default)s)"
     )
-    line.add_argument("--from", dest="first", default="01", help="first stage, two digits")
-    line.add_argument("--to", dest="last", default="09", help="last stage, two digits")
+    numbers = [stage_number(stage) for stage in STAGES]
+    told = f"one of {', '.join(numbers)} (default: %(default)s)"
+    line.add_argument("--from", dest="first", default=numbers[0], help=f"first stage, {told}")
+    line.add_argument("--to", dest="last", default=numbers[-1], help=f"last stage, {told}")
     line.add_argument("--force", action="store_true", help="repeat stages that are done")
     line.add_argument(
         "--lessons", action="store_true", help="execute the whole page of each stage, not its job alone"
@@ -239,7 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
             return promote(given.run, given.target)
         how = given.force, not given.no_notebooks, given.lessons
         run_line(given.run, given.params, given.first, given.last, *how)
-        if (report := Run(given.run) / "report.html").exists() and given.last == "09":
+        if (report := Run(given.run) / "report.html").exists() and given.last == stage_number(STAGES[-1]):
             print(f"report: {report}")
         return 0
     except (StageError, ParameterError) as error:

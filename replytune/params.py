@@ -128,6 +128,11 @@ def read_params(path) -> dict[str, StageParams]:
         name for name in common if not any(name in model.model_fields for model in models.values())
     ]:
         raise ParameterError(f"{path}: common names {lost} belong to no stage")
+    for name, value in sections.items():
+        for lost in [] if name == "common" else value.keys() - models[name].model_fields.keys():
+            if owners := [stage for stage, model in models.items() if lost in model.model_fields]:
+                there = " and ".join(owners)
+                raise ParameterError(f"{path}: `{lost}` is unknown in {name}; it stands in {there}")
     params = {
         stage: model.read(
             {name: value for name, value in common.items() if name in model.model_fields}

@@ -106,7 +106,7 @@ def funnel(manifest: dict[str, dict]) -> list[tuple[str, int]]:
         ("items collected", counts["01_collect"]["items"]),
         ("tweet and reply pairs", counts["01_collect"]["pairs"]),
         ("within the bounds", counts["02_validate"]["valid"]),
-        ("one of each", counts["03_clean"]["clean"]),
+        ("one of each", counts["03b_split"]["clean"]),
         ("reviewed", counts["04_review"]["reviewed"]),
         ("train pairs", counts["04_review"]["train pairs"]),
         ("dev pairs", counts["04_review"]["dev pairs"]),

@@ -31,7 +31,8 @@ from .charts import COLOURS, counts_table, draw
 from .vectors import Vectors
 from .collect import link_count
 from .validate import ValidateParams, decide, measure
-from .clean import EARLIER, CleanParams, audit_with, normalize_text, split_counts
+from .clean import normalize_text
+from .split import EARLIER, audit_with, split_counts
 
 # %% ../nbs/04_review.ipynb #9b3e17e4
 class ReviewParams(StageParams):
@@ -500,9 +501,10 @@ def check_edits(edits: list[Pair], bounds: ValidateParams, cache_folder: Path | 
 
 # %% ../nbs/04_review.ipynb #04ebbcde
 def audit_again(stage: Stage, kept: list[Pair]) -> list[str]:
-    "Audit the split as stage 03 did and write the audit down; returns the leaks"
-    cleaning = CleanParams.read(stage.run.manifest()["03_clean"]["parameters"])
-    audit = audit_with(kept, stage.records(EARLIER), Vectors(cleaning.encoder, stage.cache), cleaning)
+    "Audit the split as stage 03b did and write the audit down; returns the leaks"
+    bound, encoder = (stage.parameter_of("03_clean", name) for name in ("similarity_max", "encoder"))
+    isolated = stage.parameter_of("03b_split", "isolate_authors")
+    audit = audit_with(kept, stage.records(EARLIER), Vectors(encoder, stage.cache), bound, isolated)
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     return audit["leaks"]
 
@@ -512,7 +514,7 @@ def check_leaks(leaks: list[str], edits: list[Pair]):
     for leak in leaks:
         if made := [pair.reply_id for pair in edits if pair.reply_id in leak.split()]:
             raise StageError(f"an edit makes the split leak: {leak}; undo the edit of {made[0]}")
-        raise StageError(f"the reviewed pairs leak: {leak}. No edit did that; run stage 03 again")
+        raise StageError(f"the reviewed pairs leak: {leak}. No edit did that; run stage 03b again")
 
 # %% ../nbs/04_review.ipynb #de305703
 def review_stage(params: ReviewParams):
@@ -520,7 +522,7 @@ def review_stage(params: ReviewParams):
     with open_stage("04_review", params, reads=["clean.jsonl", EARLIER]) as stage:
         for name in params.decisions:
             bring_in(stage.source(name), stage.path(f"reviews/{Path(name).name}"))
-        voices = read_logs([path for path in stage.people("reviews") if path.suffix == ".jsonl"])
+        voices = read_logs([path for path in stage.note_append_only("reviews") if path.suffix == ".jsonl"])
         if (judge := params.adjudicator) and judge not in voices:
             raise StageError(f"adjudicator {judge!r} has no log; there are: {', '.join(voices) or 'none'}")
         pairs = stage.records("clean.jsonl")

@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 from typing import Iterable, NamedTuple
 
-from .schema import FILES, Pair, Record, StageError, error_of
+from .schema import FILES, Pair, Record, StageError, error_of, stage_number
 from replytune.files import (
     file_hashes, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
 )
@@ -237,17 +237,23 @@ class Run:
 def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
     """The hash of an input that may be read; raises `StageError` if it is missing, incomplete, changed or
     outdated"""
-    sections, path = run.manifest(), run / name
-    stage = run.writer(name) or FILES.get(name)
-    again = f"run stage {stage} again (FROM={stage[:2]})" if stage else "no stage is known to write it"
+    sections, path, by = run.manifest(), run / name, run.writer(name)
+    stage = FILES.get(name) or by
+    known = f"run stage {stage} again (FROM={stage_number(stage)})" if stage else ""
+    again = known or "no stage is known to write it"
+    if by and by != stage:
+        raise StageError(
+            f"{name} was written by {by}, where an older version did what {stage} does now; run stage {by}"
+            f" and those after it again (FROM={stage_number(by)})"
+        )
     if stage not in sections:
         state = "is incomplete: its stage did not finish" if path.exists() else "is missing"
         raise StageError(f"{name} {state}; {again}")
-    if not path.exists():
-        raise StageError(f"{name} is missing although {stage} wrote it; {again}")
     recorded = sections[stage]["wrote"].get(name)
     if recorded is None:
         raise StageError(f"{name} was not written by the last run of {stage}; {again}")
+    if not path.exists():
+        raise StageError(f"{name} is missing although {stage} wrote it; {again}")
     if name not in seen and sha256(path) != recorded:
         raise StageError(f"{name} changed since {stage} wrote it; {again}")
     for source, used in sections[stage]["read"].items():
@@ -264,7 +270,7 @@ class Stage:
         self.run = Run(params.run) if params.run else sample_copy(name)
         self.read = {file: check_input(self.run, file) for file in reads}
         self.sources, self.appended, self.wrote, self.counts = {}, {}, {}, {}
-        self.seeds, self.models, self.notes = {}, {}, {}
+        self.seeds, self.models, self.notes, self.took = {}, {}, {}, {}
 
     def path(self, name: str) -> Path:
         return self.run / name
@@ -289,6 +295,12 @@ class Stage:
         self.sources[str(path)] = sha256(resolved)
         return resolved
 
+    def parameter_of(self, stage: str, name: str):
+        "A parameter of an earlier stage, from the manifest; noted: another value is a reason to run"
+        value = self.run.manifest()[stage]["parameters"][name]
+        self.took.setdefault(stage, {})[name] = value
+        return value
+
     def write(self, name: str, content):
         "Write text, or rows as JSON Lines, and note the hash"
         write_text(self.run / name, content if isinstance(content, str) else to_lines(content))
@@ -302,7 +314,7 @@ class Stage:
         else:
             self.wrote[name] = sha256(path)
 
-    def people(self, name: str) -> list[Path]:
+    def note_append_only(self, name: str) -> list[Path]:
         "Note a folder that people append to, as it is now; returns its files"
         self.appended[name] = file_hashes(self.run / name)
         return [self.run / name / file for file in self.appended[name]]
@@ -313,6 +325,7 @@ class Stage:
             read=self.read,
             sources=self.sources,
             appended=self.appended,
+            took=self.took,
             wrote=self.wrote,
             counts=self.counts,
             notes=self.notes,
@@ -399,6 +412,10 @@ def why_run(run: Run, stage: str, params: StageParams) -> str | None:
     for name, used in section["appended"].items():
         if file_hashes(run / name) != used:
             return f"{name}/ was added to"
+    for other, values in section.get("took", {}).items():
+        now = run.manifest().get(other, {}).get("parameters", {})
+        if changed := [name for name, value in values.items() if now.get(name) != value]:
+            return f"{', '.join(changed)} of {other} changed"
     for name, recorded in section["wrote"].items():
         if not (run / name).is_file() or sha256(run / name) != recorded:
             return f"{name} is missing or was edited"
@@ -447,6 +464,6 @@ def disclaimer(manifest: dict[str, dict]) -> str:
     reasons += [TOYS[model].label] if model in TOYS else []
     reasons += [caveat] if (caveat := review_caveat(manifest)) else []
     check = "pipeline check: " + ", ".join(reasons) if reasons else ""
-    tried = manifest.get("07_judge", {}).get("notes", {}).get("measured on this test side", 1)
-    chosen = f"not a clean test: {tried} models were measured on this test side" if tried > 1 else ""
+    tried = manifest.get("07_judge", {}).get("notes", {}).get("measured on this test split", 1)
+    chosen = f"not a clean test: {tried} models were measured on this test split" if tried > 1 else ""
     return "; ".join(filter(None, (check, chosen)))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Id', 'STAGES', 'ARMS', 'FILES', 'BOX', 'PITCH', 'StageError', 'ParameterError', 'error_of', 'Record', 'Pair',
-           'best_first', 'Unavailable', 'unavailable', 'number_or_reason', 'Arm', 'replies_file', 'check_contrast',
-           'Chart', 'flow', 'pipeline_picture']
+           'best_first', 'Unavailable', 'unavailable', 'number_or_reason', 'stage_number', 'Arm', 'replies_file',
+           'check_contrast', 'Chart', 'flow', 'pipeline_picture']
 
 # %% ../nbs/00_schema.ipynb #33c68138
 import html
@@ -66,8 +66,8 @@ class Pair(Record):
     reply_language: str | None = None
     reply_media: int = 0  # pictures, videos and cards attached to the reply
     reply_links: int = 0  # links in the reply that are not its own media
-    split: str | None = None  # train, dev or test; set by cleaning
-    cluster: str | None = None  # tweets that must not be separated; set by cleaning
+    split: str | None = None  # train, dev or test; set by 03b_split
+    cluster: str | None = None  # tweets that must not be separated; set by 03b_split
     reply_as_collected: str | None = None  # the text before cleaning or a reviewer's edit
 
 # %% ../nbs/00_schema.ipynb #d4b80f36
@@ -100,6 +100,7 @@ STAGES = (
     "01_collect",
     "02_validate",
     "03_clean",
+    "03b_split",
     "04_review",
     "05_generate",
     "06_train",
@@ -107,6 +108,11 @@ STAGES = (
     "08_stats",
     "09_report",
 )
+
+
+def stage_number(stage: str) -> str:
+    "What names a stage on the command line: `03b` for `03b_split`"
+    return stage.partition("_")[0]
 
 # %% ../nbs/00_schema.ipynb #00a2d3e4
 class Arm(Record):
@@ -147,8 +153,11 @@ FILES = {  # which stage writes what the later ones read
     "pairs.jsonl": "01_collect",
     "valid.jsonl": "02_validate",
     "rejected.jsonl": "02_validate",
-    "clean.jsonl": "03_clean",
+    "deduplicated.jsonl": "03_clean",
     "duplicates.jsonl": "03_clean",
+    "clean.jsonl": "03b_split",
+    "left_out.jsonl": "03b_split",
+    "earlier_pairs.jsonl": "03b_split",
     "reviewed.jsonl": "04_review",
     **{replies_file(name): arm.stage for name, arm in ARMS.items()},
     "training_log.jsonl": "06_train",

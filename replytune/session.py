@@ -25,7 +25,7 @@ from .run import SAMPLE_CACHE, Run, check_input, sample_copy, sample_rows
 from .text import INVISIBLE
 from .vectors import NearPairs, Vectors
 from .collect import link_count
-from .validate import ValidateParams, cheap_reasons, measure_cheaply
+from .validate import ValidateParams, measure_cheaply, reasons_without_models
 from replytune.review import (
     ACTIONS, REASONS, FollowedLog, ReviewLog, ReviewState, Standing, action_of, bounds_of, disputes,
     drop_outdated, edited, repeat_gap, seen_hash,
@@ -144,7 +144,7 @@ def edit_problems(pair: Pair, text: str | None, bounds: ValidateParams) -> list[
         "spam": f"it holds {', '.join(new.spam_words)}",
         "personal_data": f"it seems to hold personal data: {', '.join(new.personal_data)}",
     }
-    return [words[reason] for reason in cheap_reasons(new, bounds) if reason in words]
+    return [words[reason] for reason in reasons_without_models(new, bounds) if reason in words]
 
 # %% ../nbs/04b_session.ipynb #04ba0009
 REPEATS = 30  # pairs shown twice to each reviewer, at most a quarter of all
@@ -478,7 +478,7 @@ def open_folder(run: str, reviewer: str) -> Run:
         raise StageError(f"reviewer {reviewer!r}: {words}")
     folder = Run(run)
     if not (folder / "clean.jsonl").exists():
-        raise StageError(f"{run}/clean.jsonl is missing; run stage 03_clean first")
+        raise StageError(f"{run}/clean.jsonl is missing; run stage 03b_split first")
     check_input(folder, "clean.jsonl")
     return folder
 

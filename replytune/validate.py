@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['WORD', 'SPAM_WORDS', 'SPAM_PHRASES', 'SPAM_LINES', 'GENERIC_WORDS', 'GENERIC_PHRASES', 'GENERIC_LINES', 'STOP_WORDS',
-           'UNKNOWN', 'ValidateParams', 'line_of', 'spam_words', 'generic_share', 'words_of', 'personal_data',
-           'telephone', 'like_a_number', 'english_probability', 'toxicity_model', 'Measures', 'measure_cheaply',
-           'RejectReason', 'says_english', 'cheap_reasons', 'decide', 'widened', 'measure', 'toxicity_name', 'what_if',
-           'data_warnings', 'reasons_chart', 'one_example_each', 'validate_stage']
+           'UNKNOWN', 'UNKNOWN_OF', 'ValidateParams', 'words_of', 'line_of', 'spam_words', 'generic_share',
+           'personal_data', 'telephone', 'like_a_number', 'english_probability', 'toxicity_model', 'Measures',
+           'measure_cheaply', 'RejectReason', 'outside', 'says_english', 'reasons_without_models', 'decide', 'widened',
+           'toxicity_name', 'measure', 'what_if', 'what_if_chart', 'data_warnings', 'reasons_chart', 'one_example_each',
+           'validate_stage']
 
 # %% ../nbs/02_validate.ipynb #49063f45
 import json
@@ -17,15 +18,15 @@ import unicodedata
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 from pydantic import Field, model_validator
 
-from .schema import Pair, StageError
+from .schema import Chart, Pair, StageError, flow
 from .files import resolve, sha256
 from .params import StageParams
 from .run import open_stage, sample_rows
-from .charts import COLOURS, Chart, draw, quiet_libraries, counts_table
+from .charts import COLOURS, counts_table, draw, quiet_libraries
 from .text import without_hidden
 from .vectors import ScoreCache
 
@@ -65,34 +66,43 @@ class ValidateParams(StageParams):
 
 # %% ../nbs/02_validate.ipynb #3499d6d3
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-SPAM_WORDS = frozenset("gm ser fren wagmi ngmi degen wen anon onchain airdrop whitelist".split())
-SPAM_PHRASES = ("stay locked in", "based and")
-SPAM_LINES = tuple(f" {phrase} " for phrase in SPAM_PHRASES)
-GENERIC_WORDS = frozenset("congrats amazing exactly this".split())
-GENERIC_PHRASES = ("love this", "so true", "thanks for sharing", "great post", "well said")
-GENERIC_LINES = tuple(f" {phrase} " for phrase in GENERIC_PHRASES)
-STOP_WORDS = frozenset(
-    """a about after all also am an and any are as at be because been before but by can could did do does for from get got had has
-have he her here him his how i if in into is it its just like me more most my no not now of off on one only or other our out over own same she so some
-such than that the their them then there these they this those through to too under until up us very was we were what when where which while who why
-will with would you your yours it's i'm don't that's""".split()
-)
+
+
+def words_of(text: str) -> list[str]:
+    "Lower-case words; an apostrophe joins, everything else parts"
+    return WORD.findall(text.lower() if text.isascii() else text.lower().replace("’", "'"))
 
 
 def line_of(words: list[str]) -> str:
     "The words with a space around each, for looking up phrases"
     return f" {' '.join(words)} "
 
+# %% ../nbs/02_validate.ipynb #02a2c3d4
+SPAM_WORDS = frozenset("gm ser fren wagmi ngmi degen wen anon onchain airdrop whitelist".split())
+SPAM_PHRASES = ("stay locked in", "based and")
+SPAM_LINES = tuple(f" {phrase} " for phrase in SPAM_PHRASES)
 
-def spam_words(words: list[str], line: str = "") -> list[str]:
-    "Spam words and phrases among lower-case words; `line`: `line_of` them, if it is at hand"
+
+def spam_words(
+    words: list[str],  # in lower case
+    line: str = "",  # `line_of` them, if it is at hand
+) -> list[str]:
+    "The spam words and phrases among them"
     found = [] if SPAM_WORDS.isdisjoint(words) else [word for word in words if word in SPAM_WORDS]
     line = line or line_of(words)
     return found + [phrase.strip() for phrase in SPAM_LINES if phrase in line]
 
+# %% ../nbs/02_validate.ipynb #02a5f6a7
+GENERIC_WORDS = frozenset("congrats amazing exactly this".split())
+GENERIC_PHRASES = ("love this", "so true", "thanks for sharing", "great post", "well said")
+GENERIC_LINES = tuple(f" {phrase} " for phrase in GENERIC_PHRASES)
 
-def generic_share(words: list[str], line: str = "") -> float:
-    "Share of the words that are generic or stand inside a generic phrase; 0 for no words"
+
+def generic_share(
+    words: list[str],
+    line: str = "",  # `line_of` them, if it is at hand
+) -> float:  # 0 for no words
+    "Share of the words that are generic or stand inside a generic phrase"
     line, inside = line or line_of(words), 0
     for phrase in GENERIC_LINES:
         while phrase in line:
@@ -102,78 +112,86 @@ def generic_share(words: list[str], line: str = "") -> float:
         inside += sum(word in GENERIC_WORDS for word in line.split())
     return inside / len(words) if words else 0.0
 
-
-def words_of(text: str) -> list[str]:
-    "Lower-case words; an apostrophe joins, everything else parts"
-    return WORD.findall(text.lower() if text.isascii() else text.lower().replace("’", "'"))
+# %% ../nbs/02_validate.ipynb #02a7b8c9
+STOP_WORDS = frozenset(
+    """a about after all also am an and any are as at be because been before but by can could did do does
+    for from get got had has have he her here him his how i if in into is it its just like me more most my
+    no not now of off on one only or other our out over own same she so some such than that the their them
+    then there these they this those through to too under until up us very was we were what when where
+    which while who why will with would you your yours it's i'm don't that's""".split()
+)
 
 # %% ../nbs/02_validate.ipynb #bb56e3e7
 _EMAIL = re.compile(
     r"(?<![\w.+-])(?!git@)[\w.+-]+(?:@(?!\dx\.)| ?(?:\(at\)|\[at\]) ?)[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b",
     re.I,
 )
-_NO_PHONE = re.compile(  # dates, decimals, addresses of machines, times
-    r"(?<![\d.])(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2(?:19|20)\d\d|\d+\.\d+|\d{1,3}(?:\.\d{1,3}){3})"
-    r"(?![\d.]\d|\d)|\b\d{1,2}:\d\d\b"
-)
-_NUMBERS = re.compile(r"(?<![\w$€£#,/-])(?<!\d[.:])[+(]?\d[\d() ./+-]*\d(?![\w%]|[,:]\d)")
-_GROUP, _DIGIT = re.compile(r"\d+"), re.compile(r"\d")
-_CALLED = re.compile(
-    r"\b(?:(?:phone|tel|ring|dial|mobile|whatsapp)\b|(?:call|text|signal|reach|number)\b[^\w\n]*(?:me|us|at|on|is)\b)"
-    r"[^\w\n]*(?:(?:me|us|at|on|no|number|is)\b[^\w\n]*){0,3}$",
-    re.I,
-)
-_DASHES = str.maketrans("\u00a0\u2009\u202f\u2010\u2011\u2012\u2013\u2212", "   -----")
 _STREET = re.compile(
     r"\b\d{1,5}[a-z]? (?:(?!(?:Google|Hard|Flash|USB|Test|Supreme) )[A-Z][\w.'-]{0,30} ){1,3}"
     r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct)\b(?!\w)"
 )
 _STRASSE = re.compile(r"\b[A-Z][\w-]{0,30}(?:straße|strasse|gasse|weg) \d{1,4}[a-z]?\b")
+_DASHES = str.maketrans("\u00a0\u2009\u202f\u2010\u2011\u2012\u2013\u2212", "   -----")
+_DIGIT = re.compile(r"\d")
 
-
+# %% ../nbs/02_validate.ipynb #02b2d3e4
 def personal_data(text: str) -> list[str]:
     "Which kinds of personal data a text seems to hold: email, phone, address"
     kinds = []
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_DASHES))
-    if ("@" in text or ")" in text or "]" in text) and _EMAIL.search(text):
-        kinds.append("email")
-    digits = len(_DIGIT.findall(text))  # most texts have few, and the patterns below are slow
-    if digits >= 7 and telephone(text):
-        kinds.append("phone")
+    if not text.isascii(): text = unicodedata.normalize("NFKC", text.translate(_DASHES))
+    if ("@" in text or ")" in text or "]" in text) and _EMAIL.search(text): kinds.append("email")
+    digits = len(_DIGIT.findall(text))
+    if digits >= 7 and telephone(text): kinds.append("phone")
     german = digits and ("weg " in text or "asse " in text or "aße " in text)
-    if digits and (_STREET.search(text) or german and _STRASSE.search(text)):
-        kinds.append("address")
+    if digits and (_STREET.search(text) or german and _STRASSE.search(text)): kinds.append("address")
     return kinds
+
+# %% ../nbs/02_validate.ipynb #02b4f5a6
+_NO_PHONE = re.compile(  # dates, decimals, addresses of machines, times
+    r"(?<![\d.])(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2(?:19|20)\d\d|\d+\.\d+"
+    r"|\d{1,3}(?:\.\d{1,3}){3})(?![\d.]\d|\d)|\b\d{1,2}:\d\d\b"
+)
+_NUMBERS = re.compile(r"(?<![\w$€£#,/-])(?<!\d[.:])[+(]?\d[\d() ./+-]*\d(?![\w%]|[,:]\d)")
+_GROUP = re.compile(r"\d+")
+_CALLED = re.compile(
+    r"\b(?:(?:phone|tel|ring|dial|mobile|whatsapp)\b|(?:call|text|signal|reach|number)\b[^\w\n]*(?:me|us|at"
+    r"|on|is)\b)[^\w\n]*(?:(?:me|us|at|on|no|number|is)\b[^\w\n]*){0,3}$",
+    re.I,
+)
+
+# %% ../nbs/02_validate.ipynb #02b6b7c8
+def _runs(numbers: str) -> Iterator[tuple[str, list[str], bool]]:
+    "Every run of up to six groups of digits: with the sign before it, in groups, and is it the first"
+    groups = list(_GROUP.finditer(numbers))
+    for first in range(len(groups)):
+        for last in range(first + 1, min(first + 6, len(groups)) + 1):
+            some = numbers[max(0, groups[first].start() - 1) : groups[last - 1].end()]
+            yield some, [group[0] for group in groups[first:last]], first == 0
 
 
 def telephone(text: str) -> bool:
-    "Does the text seem to hold a telephone number? Every run of up to six groups of digits is looked at"
+    "Does the text seem to hold a telephone number?"
     text = _NO_PHONE.sub(" x ", text)
     for numbers in _NUMBERS.finditer(text):
-        groups = list(_GROUP.finditer(numbers[0]))
         called = _CALLED.search(text[max(0, numbers.start() - 40) : numbers.start()]) is not None
-        for first in range(len(groups)):
-            for last in range(first + 1, min(first + 6, len(groups)) + 1):
-                some = numbers[0][max(0, groups[first].start() - 1) : groups[last - 1].end()]
-                if like_a_number(some, [group[0] for group in groups[first:last]], called and first == 0):
-                    return True
+        if any(like_a_number(*run, called and first) for *run, first in _runs(numbers[0])): return True
     return False
 
-
-def like_a_number(text: str, groups: list[str], called: bool) -> bool:
-    """Are these groups of digits a telephone number? `text`: the groups with the sign before them;
-    `called`: words before them say so"""
+# %% ../nbs/02_validate.ipynb #02b5a6b7
+def like_a_number(
+    text: str,  # the groups with the sign before them
+    groups: list[str],  # of digits
+    called: bool,  # words before them say that it is one
+) -> bool:
+    "Are these groups of digits a telephone number?"
     digits, lengths = sum(map(len, groups)), [len(group) for group in groups]
-    if text.startswith("+") or groups[0].startswith("00") and len(groups) > 2:
-        return 9 <= digits <= 15
-    if called and 9 <= digits <= 13:
-        return True
+    if text.startswith("+") or groups[0].startswith("00") and len(groups) > 2: return 9 <= digits <= 15
+    if called and 9 <= digits <= 13: return True
     if groups[0].startswith("0") and len(groups) > 1 and groups[0][1:2] not in ("", "0"):
         return 9 <= digits <= 12
     lengths = lengths[1:] if len(lengths) == 4 and groups[0] == "1" else lengths
     spaces = text.strip().count(" ") == len(groups) - 1 and "(" not in text
-    shape = len(lengths) == 3 and 2 <= lengths[0] <= 4 and all(3 <= length <= 4 for length in lengths[1:])
+    shape = len(lengths) == 3 and 2 <= lengths[0] <= 4 and all(3 <= each <= 4 for each in lengths[1:])
     return shape and not (spaces and (len(set(lengths)) == 1 or set(lengths[1:]) == {3}))
 
 # %% ../nbs/02_validate.ipynb #6487ce7f
@@ -186,16 +204,16 @@ def english_probability(text: str) -> float:
     try:
         return next((guess.prob for guess in detect_langs(bare) if guess.lang == "en"), 0.0)
     except LangDetectException as error:
-        if "No features" in str(error):
-            return 0.0
+        if "No features" in str(error): return 0.0
         raise
 
-
+# %% ../nbs/02_validate.ipynb #02c2e3f4
 def toxicity_model(
-    backend: str, checkpoint: str = "", config: str = ""
+    backend: str,  # profanity-check or detoxify
+    checkpoint: str = "",
+    config: str = "",
 ) -> Callable[[list[str]], list[float]]:
-    """A function from texts to probabilities of toxicity; `StageError` with the fix when the backend
-    cannot be had"""
+    "A function from texts to probabilities of toxicity; `StageError` with the fix if it cannot be had"
     try:
         if backend == "profanity-check":
             from profanity_check import predict_prob
@@ -207,9 +225,9 @@ def toxicity_model(
 
         given = {"checkpoint": str(resolve(checkpoint))} if checkpoint else {"model_type": "original"}
         model = Detoxify(**given, **({"huggingface_config_path": str(resolve(config))} if config else {}))
-        # for a list of one text, Detoxify returns a number in place of a list
-        return lambda texts: numpy.atleast_1d(model.predict(texts)["toxicity"]).tolist()
-    except Exception as error:  # a missing package, no network, a damaged file: all end here
+        head = lambda texts: model.predict(texts)["toxicity"]  # of a list of one text it is no list
+        return lambda texts: numpy.atleast_1d(head(texts)).tolist()
+    except Exception as error:  # noqa: BLE001  (no package, no network, a damaged file)
         raise StageError(
             f"toxicity backend {backend!r} cannot be loaded ({type(error).__name__}: {str(error)[:200]});"
             " install it, give toxicity_checkpoint (and toxicity_config where there is no network), or"
@@ -249,27 +267,15 @@ def measure_cheaply(pair: Pair) -> Measures:
     words = words_of(text)
     line = line_of(words)
     return Measures(
-        tweet_is_retweet=pair.tweet_is_retweet,
-        tweet_is_quote=pair.tweet_is_quote,
-        tweet_language=pair.tweet_language,
-        tweet_likes=pair.tweet_likes,
-        tweet_retweets=pair.tweet_retweets,
-        reply_likes=pair.reply_likes,
-        followers=pair.reply_author_followers,
-        delay=pair.reply_time_diff_seconds,
-        media=pair.reply_media,
-        links=pair.reply_links,
-        characters=len(text),
-        words=len(words),
-        unique_words=len(set(words) - STOP_WORDS),
+        tweet_is_retweet=pair.tweet_is_retweet, tweet_is_quote=pair.tweet_is_quote,
+        tweet_language=pair.tweet_language, platform_language=pair.reply_language,
+        tweet_likes=pair.tweet_likes, tweet_retweets=pair.tweet_retweets, reply_likes=pair.reply_likes,
+        followers=pair.reply_author_followers, delay=pair.reply_time_diff_seconds,
+        media=pair.reply_media, links=pair.reply_links,
+        characters=len(text), words=len(words), unique_words=len(set(words) - STOP_WORDS),
+        hashtags=text.count("#"), mentions=text.count("@"),
         generic_share=round(generic_share(words, line), 3),
-        hashtags=text.count("#"),
-        mentions=text.count("@"),
-        spam_words=tuple(spam_words(words, line)),
-        personal_data=tuple(personal_data(text)),
-        platform_language=pair.reply_language,
-        english=None,
-        toxicity=None,
+        spam_words=tuple(spam_words(words, line)), personal_data=tuple(personal_data(text)),
     )
 
 # %% ../nbs/02_validate.ipynb #d71a7627
@@ -300,8 +306,20 @@ class RejectReason(StrEnum):
     toxic = "toxic"
     unmeasured = "unmeasured"  # the models were not asked: other measures are far outside
 
-
+# %% ../nbs/02_validate.ipynb #02c6c7d8
 UNKNOWN = frozenset(reason for reason in RejectReason if reason.endswith("_unknown"))
+UNKNOWN_OF = {RejectReason(reason.removesuffix("_unknown")): reason for reason in UNKNOWN}
+
+
+def outside(
+    value: int | None,  # as measured; `None`: never delivered
+    low: int,
+    high: int,
+    reason: RejectReason,  # given outside `low` to `high`
+) -> list[RejectReason]:  # empty within the bounds
+    "Why a bounded measure turns a pair down"
+    if value is None: return [UNKNOWN_OF[reason]]
+    return [] if low <= value <= high else [reason]
 
 # %% ../nbs/02_validate.ipynb #309c6c1a
 def says_english(label: str | None) -> bool:
@@ -309,223 +327,170 @@ def says_english(label: str | None) -> bool:
     return label is not None and label.lower().replace("_", "-").split("-")[0] == "en"
 
 
-def cheap_reasons(found: Measures, bounds: ValidateParams) -> list[RejectReason]:
-    "The reasons that need no model, in the order of `Reject`"
-    reasons = []
-    if found.tweet_is_retweet:
-        reasons.append(RejectReason.tweet_is_retweet)
-    if found.tweet_is_quote:
-        reasons.append(RejectReason.tweet_is_quote)
-    if found.tweet_language not in (None, "en") and not says_english(found.tweet_language):
-        reasons.append(RejectReason.tweet_language)
-    for value, low, high, unknown, outside in (
-        (
-            found.tweet_likes,
-            bounds.tweet_likes_min,
-            bounds.tweet_likes_max,
-            RejectReason.tweet_likes_unknown,
-            RejectReason.tweet_likes,
-        ),
-        (
-            found.tweet_retweets,
-            bounds.tweet_retweets_min,
-            bounds.tweet_retweets_max,
-            RejectReason.tweet_retweets_unknown,
-            RejectReason.tweet_retweets,
-        ),
-        (
-            found.reply_likes,
-            bounds.reply_likes_min,
-            bounds.reply_likes_max,
-            RejectReason.reply_likes_unknown,
-            RejectReason.reply_likes,
-        ),
-        (
-            found.followers,
-            bounds.followers_min,
-            bounds.followers_max,
-            RejectReason.followers_unknown,
-            RejectReason.followers,
-        ),
-        (
-            found.delay,
-            bounds.delay_min_seconds,
-            bounds.delay_max_seconds,
-            RejectReason.delay_unknown,
-            RejectReason.delay,
-        ),
-    ):
-        if value is None:
-            reasons.append(unknown)
-        elif not low <= value <= high:
-            reasons.append(outside)
-    if found.media:
-        reasons.append(RejectReason.media)
-    if found.links:
-        reasons.append(RejectReason.link)
-    if not bounds.characters_min <= found.characters <= bounds.characters_max:
-        reasons.append(RejectReason.characters)
-    if found.unique_words < bounds.unique_words_min:
-        reasons.append(RejectReason.unique_words)
-    if found.generic_share >= bounds.generic_share_max:
-        reasons.append(RejectReason.generic)
-    if found.spam_words:
-        reasons.append(RejectReason.spam)
-    if found.personal_data:
-        reasons.append(RejectReason.personal_data)
-    return reasons
+def reasons_without_models(m: Measures, p: ValidateParams) -> Iterator[RejectReason]:
+    "Every reason that needs no model, in the order of `RejectReason`; all of them, not the first"
+    if m.tweet_is_retweet: yield RejectReason.tweet_is_retweet
+    if m.tweet_is_quote: yield RejectReason.tweet_is_quote
+    foreign = m.tweet_language is not None and not says_english(m.tweet_language)
+    if foreign: yield RejectReason.tweet_language
+    yield from outside(m.tweet_likes, p.tweet_likes_min, p.tweet_likes_max, RejectReason.tweet_likes)
+    retweets = m.tweet_retweets, p.tweet_retweets_min, p.tweet_retweets_max
+    yield from outside(*retweets, RejectReason.tweet_retweets)
+    yield from outside(m.reply_likes, p.reply_likes_min, p.reply_likes_max, RejectReason.reply_likes)
+    yield from outside(m.followers, p.followers_min, p.followers_max, RejectReason.followers)
+    yield from outside(m.delay, p.delay_min_seconds, p.delay_max_seconds, RejectReason.delay)
+    if m.media: yield RejectReason.media
+    if m.links: yield RejectReason.link
+    yield from outside(m.characters, p.characters_min, p.characters_max, RejectReason.characters)
+    if m.unique_words < p.unique_words_min: yield RejectReason.unique_words
+    if m.generic_share >= p.generic_share_max: yield RejectReason.generic
+    if m.spam_words: yield RejectReason.spam
+    if m.personal_data: yield RejectReason.personal_data
 
-
+# %% ../nbs/02_validate.ipynb #02d1b2c3
 def decide(found: Measures, bounds: ValidateParams) -> list[RejectReason]:
     "Every reason against a pair; an empty list means it may teach"
-    reasons = cheap_reasons(found, bounds)
-    if found.english is None or found.toxicity is None:
-        return reasons + [RejectReason.unmeasured]
+    reasons = list(reasons_without_models(found, bounds))
+    if found.english is None or found.toxicity is None: return [*reasons, RejectReason.unmeasured]
     labelled = bounds.believe_platform_language and says_english(found.platform_language)
-    if found.english < bounds.language_confidence_min and not labelled:
-        reasons.append(RejectReason.language)
-    if not found.toxicity < bounds.toxicity_max:
-        reasons.append(RejectReason.toxic)
-    return reasons
+    doubtful = found.english < bounds.language_confidence_min and not labelled
+    toxic = not found.toxicity < bounds.toxicity_max  # so a score that is no number counts, too
+    return reasons + [RejectReason.language] * doubtful + [RejectReason.toxic] * toxic
 
 # %% ../nbs/02_validate.ipynb #ec289f47
 def widened(bounds: ValidateParams) -> ValidateParams:
     "The outer bounds: lower ones divided, upper ones multiplied by `outer_factor`"
-    moved = {}
+    moved, factor = {}, bounds.outer_factor
     for name in type(bounds).model_fields:
         value = getattr(bounds, name)
-        if "_min" in name and isinstance(value, int):
-            moved[name] = int(value / bounds.outer_factor)
-        elif "_max" in name and isinstance(value, int):
-            moved[name] = int(value * bounds.outer_factor)
-    share = min(1.0, bounds.generic_share_max * bounds.outer_factor)
+        if "_min" in name and isinstance(value, int): moved[name] = int(value / factor)
+        elif "_max" in name and isinstance(value, int): moved[name] = int(value * factor)
+    share = min(1.0, bounds.generic_share_max * factor)
     return bounds.model_copy(update=moved | {"generic_share_max": share})
 
-
-def measure(pairs: list[Pair], bounds: ValidateParams, cache: Path | None = None) -> list[Measures]:
-    """Everything the bounds ask for, per pair, in order; the models see only pairs within the outer
-    bounds. `cache`: a folder for their scores"""
-    cheap, outer = [measure_cheaply(pair) for pair in pairs], widened(bounds)
-    near = [place for place, found in enumerate(cheap) if set(cheap_reasons(found, outer)) <= UNKNOWN]
-    texts = [without_hidden(pairs[place].reply) for place in near]
-    if not texts:
-        return cheap
-    language = ScoreCache(cache, "language langdetect seed 0")
-    english = language.scores(
-        texts, lambda some: [round(english_probability(text), 3) for text in some], "language"
-    )
-    model = toxicity_model(bounds.toxicity_backend, bounds.toxicity_checkpoint, bounds.toxicity_config)
-    name = toxicity_name(bounds)
-    toxic = ScoreCache(cache, name).scores(
-        texts, lambda some: [round(score, 3) for score in model(some)], "toxicity"
-    )
-    for place, probability, toxicity in zip(near, english, toxic):
-        cheap[place] = cheap[place]._replace(english=probability, toxicity=toxicity)
-    return cheap
-
-
+# %% ../nbs/02_validate.ipynb #02d6a7b8
 def toxicity_name(bounds: ValidateParams) -> str:
-    """The backend and, where one is given, its checkpoint: what the manifest names and the cache is kept
-    under"""
+    "The backend and, where one is given, its checkpoint: what manifest and cache call the model"
     given = bounds.toxicity_checkpoint and resolve(bounds.toxicity_checkpoint)
     checkpoint = f" {sha256(given)[:12]}" if given and given.is_file() else ""
     return f"toxicity {bounds.toxicity_backend}{checkpoint}"
 
+# %% ../nbs/02_validate.ipynb #02e1f2a3
+def measure(
+    pairs: list[Pair],
+    bounds: ValidateParams,
+    cache: Path | None = None,  # a folder for the models' scores
+) -> list[Measures]:  # in the order of `pairs`
+    "Everything the bounds ask for; the models see only pairs within the outer bounds"
+    found, outer = [measure_cheaply(pair) for pair in pairs], widened(bounds)
+    near = [place for place, m in enumerate(found) if set(reasons_without_models(m, outer)) <= UNKNOWN]
+    texts = [without_hidden(pairs[place].reply) for place in near]
+    if not texts: return found
+    english = lambda some: [round(english_probability(text), 3) for text in some]
+    languages = ScoreCache(cache, "language langdetect seed 0").scores(texts, english, "language")
+    model = toxicity_model(bounds.toxicity_backend, bounds.toxicity_checkpoint, bounds.toxicity_config)
+    toxic = lambda some: [round(score, 3) for score in model(some)]
+    scores = ScoreCache(cache, toxicity_name(bounds)).scores(texts, toxic, "toxicity")
+    for place, language, score in zip(near, languages, scores):
+        found[place] = found[place]._replace(english=language, toxicity=score)
+    return found
+
 # %% ../nbs/02_validate.ipynb #1bad2674
 def what_if(measures: list[Measures], bounds: ValidateParams) -> list[dict]:
-    """For each bound: where it is, where it would be, how many more pairs would be kept, and how many
-    would have to be measured first"""
+    "For each bound: where it is, where it would be, how many more would be kept or be measured first"
     now = sum(decide(found, bounds) == [] for found in measures)
-    rows, outer = [], widened(bounds).model_dump()
-    outer |= {
-        "language_confidence_min": 0.0,
-        "toxicity_max": min(1.0, bounds.toxicity_max * bounds.outer_factor),
-    }
+    toxic = min(1.0, bounds.toxicity_max * bounds.outer_factor)
+    outer = widened(bounds).model_dump() | {"language_confidence_min": 0.0, "toxicity_max": toxic}
+    rows = []
     for name, moved in outer.items():
-        if moved == getattr(bounds, name) or not name.replace("_seconds", "").endswith(("_min", "_max")):
-            continue
+        is_bound = name.replace("_seconds", "").endswith(("_min", "_max"))
+        if not is_bound or moved == getattr(bounds, name): continue
         outcomes = [decide(found, bounds.model_copy(update={name: moved})) for found in measures]
-        rows.append(
-            {
-                "bound": name,
-                "now": getattr(bounds, name),
-                "moved to": moved,
-                "more pairs": outcomes.count([]) - now,
-                "unmeasured": outcomes.count([RejectReason.unmeasured]),
-            }
-        )
+        row = {"bound": name, "now": getattr(bounds, name), "moved to": moved}
+        row |= {"more pairs": outcomes.count([]) - now}
+        rows.append(row | {"unmeasured": outcomes.count([RejectReason.unmeasured])})
     return rows
 
+# %% ../nbs/02_validate.ipynb #02d7b8c9
+def what_if_chart(rows: list[dict]) -> Chart:
+    "What each bound, moved by itself, would add"
+    rows = sorted(rows, key=lambda row: (row["more pairs"], row["unmeasured"]))
+    said = lambda row: f"{row['bound'].replace('_', ' ')}: {row['now']:,.9g} → {row['moved to']:,.9g}"
+    names = list(map(said, rows))
+    more, silent = ([row[what] for row in rows] for what in ("more pairs", "unmeasured"))
+
+    def plot(axes):
+        axes.barh(names, more, color=COLOURS["human"], label="kept in addition")
+        axes.barh(names, silent, left=more, color=COLOURS["null"], label="to be measured first")
+        axes.set(xlabel="pairs", title="One bound moved, all others as they are")
+        axes.legend(frameon=False, loc="lower right")
+
+    told = [f"{name} {row['more pairs']}" for name, row in zip(names, rows)]
+    return draw(plot, "; ".join(told[::-1]), height=0.8 + 0.22 * len(rows))
+
 # %% ../nbs/02_validate.ipynb #12e49995
-def data_warnings(pairs: list[Pair], kept: int) -> list[str]:
-    "What looks wrong with a collection as a whole, in sentences; an empty list is what we want"
-    found = []
-    if not pairs:
-        return ["there are no pairs"]
+def data_warnings(
+    pairs: list[Pair],
+    kept: int,  # how many of them are within the bounds
+) -> list[str]:  # sentences; empty is what we want
+    "What looks wrong with a collection as a whole"
+    if not pairs: return ["there are no pairs"]
+    found, count = [], len(pairs)
     author, most = Counter(pair.reply_author.lower() for pair in pairs).most_common(1)[0]
-    if len(pairs) >= 20 and most > 0.1 * len(pairs):
-        found.append(
-            f"one author wrote {most} of {len(pairs)} replies ({author!r}): a bot, or one search too narrow"
-        )
-    if kept < 0.2 * len(pairs):
-        found.append(f"only {kept} of {len(pairs)} pairs are kept: the searches do not fit the bounds")
+    if count >= 20 and most > 0.1 * count:
+        wrote = f"one author wrote {most} of {count} replies ({author!r})"
+        found.append(f"{wrote}: a bot, or one search too narrow")
+    if kept < 0.2 * count:
+        found.append(f"only {kept} of {count} pairs are kept: the searches do not fit the bounds")
     for what in ("tweet_created_at", "reply_created_at"):
-        dates = [getattr(pair, what) for pair in pairs]
-        if len(pairs) >= 20 and len(set(dates)) == 1:
-            found.append(
-                f"{what} is {dates[0] or 'missing'} in all pairs: the collector did not deliver it"
-            )
-    replies = [words_of(pair.reply) for pair in pairs]
-    step = -(-sum(map(len, replies)) // 5000) or 1  # evenly, for the share falls as a text grows
+        dates = {getattr(pair, what) for pair in pairs}
+        if count >= 20 and len(dates) == 1:
+            date = dates.pop() or "missing"
+            found.append(f"{what} is {date} in all pairs: the collector did not deliver it")
+    return found + _repetitions([words_of(pair.reply) for pair in pairs])
+
+# %% ../nbs/02_validate.ipynb #02d8c9d0
+def _repetitions(replies: list[list[str]]) -> list[str]:
+    "Few different words, and the same five in many replies"
+    found, step = [], -(-sum(map(len, replies)) // 5000) or 1  # evenly, for the share falls as a text grows
     words = [word for reply in replies[::step] for word in reply]
     if len(words) >= 1000 and len(set(words)) < 0.12 * len(words):
-        share = len(set(words)) / len(words)
-        found.append(f"only {share:.0%} of {len(words)} words differ")
-    fives = Counter(
-        five for reply in replies for five in dict.fromkeys(zip(*(reply[start:] for start in range(5))))
-    )
-    five, most = fives.most_common(1)[0] if fives else ((), 0)
-    if most > max(4, 0.05 * len(pairs)):
-        found.append(f"{most} of {len(pairs)} replies hold the words {' '.join(five)!r}: a template")
+        found.append(f"only {len(set(words)) / len(words):.0%} of {len(words)} words differ")
+    fives = (dict.fromkeys(zip(*(reply[start:] for start in range(5)))) for reply in replies)
+    common = Counter(five for reply in fives for five in reply).most_common(1)
+    for five, most in common:
+        if most > max(4, 0.05 * len(replies)):
+            found.append(f"{most} of {len(replies)} replies hold the words {' '.join(five)!r}: a template")
     return found
 
 # %% ../nbs/02_validate.ipynb #679a5fac
-def reasons_chart(counts: dict[str, int], kept: int, note: str = "") -> Chart:
-    "How many pairs each reason turned down; a pair with two reasons counts in both"
+def reasons_chart(
+    counts: dict[str, int],  # of pairs by reason; a pair with two reasons counts in both
+    kept: int,
+    note: str = "",
+) -> Chart:
+    "How many pairs each reason turned down"
     rows = sorted(counts.items(), key=lambda row: row[1])
 
     def plot(axes):
-        bars = axes.barh(
-            [name.replace("_", " ") for name, _ in rows] + ["kept"],
-            [count for _, count in rows] + [kept],
-            color=[COLOURS["null"]] * len(rows) + [COLOURS["human"]],
-        )
+        names = [*(name.replace("_", " ") for name, _ in rows), "kept"]
+        colours = [COLOURS["null"]] * len(rows) + [COLOURS["human"]]
+        bars = axes.barh(names, [*(count for _, count in rows), kept], color=colours)
         axes.bar_label(bars, padding=3)
         axes.set(xlabel="pairs", title="Pairs kept, and the reasons of the others")
 
-    return draw(
-        plot,
-        f"kept {kept}; " + ", ".join(f"{name} {count}" for name, count in rows),
-        height=0.6 + 0.25 * (len(rows) + 1),
-        note=note,
-    )
+    words = ", ".join(f"{name} {count}" for name, count in rows)
+    return draw(plot, f"kept {kept}; {words}", height=0.6 + 0.25 * (len(rows) + 1), note=note)
 
 # %% ../nbs/02_validate.ipynb #00757bcf
 def one_example_each(rejected: list[dict]) -> list[dict]:
-    """For each reason the reply that has the fewest others: the reason, how many others it has, and its
-    text; hostile text stays text"""
+    "For each reason the reply that has the fewest others, and how many; hostile text stays text"
     examples = {}
     for row in sorted(rejected, key=lambda row: (len(row["reasons"]), row["pair"]["reply_id"])):
-        for reason in row["reasons"]:
-            examples.setdefault(reason, row)
+        for reason in row["reasons"]: examples.setdefault(reason, row)
     return [
-        {
-            "reason": str(reason),
-            "with": len(examples[reason]["reasons"]) - 1,
-            "reply": examples[reason]["pair"]["reply"],
-        }
-        for reason in RejectReason
-        if reason in examples
+        {"reason": str(reason), "with": len(row["reasons"]) - 1, "reply": row["pair"]["reply"]}
+        for reason in RejectReason if (row := examples.get(reason))
     ]
 
 # %% ../nbs/02_validate.ipynb #76c9501d
@@ -534,30 +499,20 @@ def validate_stage(params: ValidateParams):
     with open_stage("02_validate", params, reads=["pairs.jsonl"]) as stage:
         pairs = stage.records("pairs.jsonl")
         measures = measure(pairs, params, stage.cache)
-        decisions = [decide(found, params) for found in measures]
-        kept = decisions.count([])
-        counts = Counter(reason for reasons in decisions for reason in reasons)
-        stage.write("valid.jsonl", [pair for pair, reasons in zip(pairs, decisions) if not reasons])
-        stage.write(
-            "rejected.jsonl",
-            [
-                {
-                    "reasons": [str(reason) for reason in reasons],
-                    "measures": found._asdict(),
-                    "pair": pair.model_dump(mode="json"),
-                }
-                for pair, found, reasons in zip(pairs, measures, decisions)
-                if reasons
-            ],
-        )
-        if not kept:
-            told = {str(reason): counts[reason] for reason in RejectReason if counts[reason]}
-            raise StageError(f"no pair of {len(pairs)} is within the bounds: {told}")
-        stage.notes["warnings"] = data_warnings(pairs, kept)
-        for warning in stage.notes["warnings"]:
-            print(f"warning: {warning}", file=sys.stderr)
+        decided = [(*row, decide(row[1], params)) for row in zip(pairs, measures)]
+        valid = [pair for pair, _, reasons in decided if not reasons]
+        stage.write("valid.jsonl", valid)
+        stage.write("rejected.jsonl", [_rejected_row(*row) for row in decided if row[2]])
+        counts = Counter(reason for *_, reasons in decided for reason in reasons)
+        told = {str(reason): counts[reason] for reason in RejectReason if counts[reason]}
+        if not valid: raise StageError(f"no pair of {len(pairs)} is within the bounds: {told}")
+        stage.notes["warnings"] = data_warnings(pairs, len(valid))
+        for warning in stage.notes["warnings"]: print(f"warning: {warning}", file=sys.stderr)
         stage.models["toxicity"] = toxicity_name(params)
-        stage.counts = {"pairs": len(pairs), "valid": kept} | {
-            str(reason): counts[reason] for reason in RejectReason if counts[reason]
-        }
+        stage.counts = {"pairs": len(pairs), "valid": len(valid)} | told
     return counts_table(stage)
+
+
+def _rejected_row(pair: Pair, found: Measures, reasons: list[RejectReason]) -> dict:
+    told = [str(reason) for reason in reasons]
+    return {"reasons": told, "measures": found._asdict(), "pair": pair.model_dump(mode="json")}

@@ -7,7 +7,7 @@ import numpy
 
 from keeping import keep
 from replytune.vectors import Vectors, components, near_blocks, near_pairs
-from replytune.clean import audit_split
+from replytune.split import audit_split
 from replytune.schema import Pair
 from replytune.run import sample_rows
 
@@ -95,7 +95,7 @@ def audit():
     vectors.known = {sha256(text)[:32]: unit[place] for place, text in enumerate(dict.fromkeys([pair.tweet for pair in many] + [pair.reply for pair in many]))}
     seconds, found = timed(audit_split, many, vectors, BOUND)
     assert len(found["leaks"]) == 1  # the planted one
-    keep("03_clean", "audit of 10,000 pairs", seconds, "s", "vectors at hand; the planted leak found")
+    keep("03b_split", "audit of 10,000 pairs", seconds, "s", "vectors at hand; the planted leak found")
 
 
 if __name__ == "__main__":

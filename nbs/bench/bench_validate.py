@@ -10,7 +10,7 @@ from replytune.schema import Pair
 from replytune.files import resolve
 from replytune.run import sample_rows
 from replytune.text import without_hidden
-from replytune.validate import ValidateParams, cheap_reasons, decide, english_probability, measure, measure_cheaply, personal_data, toxicity_model
+from replytune.validate import ValidateParams, decide, english_probability, measure, measure_cheaply, personal_data, reasons_without_models, toxicity_model
 
 sys.path.insert(0, str(resolve("nbs/tests")))
 from tiny_detoxify import make_detoxify
@@ -63,7 +63,7 @@ if __name__ == "__main__":
     keep_growth()
     sample, bounds = [Pair.model_validate(row) for row in sample_rows("pairs.jsonl")], ValidateParams()
     many = as_collected(sample, 50_000, LIKES)
-    best = min(timed(lambda: [cheap_reasons(measure_cheaply(pair), bounds) for pair in many])[0] for _ in range(3))
+    best = min(timed(lambda: [list(reasons_without_models(measure_cheaply(pair), bounds)) for pair in many])[0] for _ in range(3))
     keep("02_validate", "cheap filters, measured and decided", len(many) / best, "pairs/s")
 
     with tempfile.TemporaryDirectory() as folder:

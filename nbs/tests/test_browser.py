@@ -4,10 +4,9 @@ import json
 import pytest
 
 from browsing import chromium
-from replytune.generate import Generation
 from replytune.report import ReportParams, report_stage
 from replytune.files import read_rows, sha256, to_lines, write_text
-from replytune.run import Run, SAMPLE_RUN, sample_copy
+from replytune.run import Run, sample_copy
 
 PAGES = "09"
 

@@ -1,6 +1,5 @@
 """Buying from a server that speaks the Apify API and fails in every known way, through the real client: nothing is lost, started twice, or bought beyond the cap."""
 import json
-import logging
 import os
 import random
 import signal
@@ -17,7 +16,7 @@ from replytune.files import locked, read_rows
 from replytune.collect import CollectParams, collect_stage
 from replytune.plan import Purchase, plan_code, rebuild_checkpoint
 from replytune.sellers import Refused
-from replytune.buy import CollectedRows, buy, liked_pairs
+from replytune.buy import CollectedRows, buy
 from replytune.schema import ParameterError, StageError
 from replytune.files import project_root, resolve
 from replytune.run import Run
@@ -241,7 +240,7 @@ def test_a_damaged_checkpoint_is_an_error_and_can_be_rebuilt(tmp_path, monkeypat
 
 
 def test_no_secret_reaches_a_file_or_an_error(tmp_path, monkeypatch, caplog):
-    with serving(faults={"start": ["garbage", "garbage"], "run": ["garbage"] * 9}) as server:  # its garbage holds the token
+    with serving(faults={"start": ["garbage", "garbage"], "run": ["garbage"] * 9}):  # its garbage holds the token
         with pytest.raises(StageError) as error: buy(order(tmp_path, **SMALL))
     import traceback
     shown = "".join(traceback.format_exception(error.value))
@@ -268,14 +267,14 @@ def test_rows_that_are_gone_at_the_seller_are_named_and_the_rest_is_bought(tmp_p
 
 
 def test_two_buyers_cannot_share_a_folder(tmp_path, monkeypatch):
-    with serving() as server, locked(tmp_path / "purchase/purchase"):
+    with serving(), locked(tmp_path / "purchase/purchase"):
         with pytest.raises(StageError, match="another process is buying"): buy(order(tmp_path, **SMALL))
 
 
 def test_hostile_run_ids_do_not_name_files(tmp_path, monkeypatch):
     class Hostile(ApifyServer):
         def shown(self, run): return super().shown(run) | {"id": "../../escape"}
-    with serving(Hostile()) as server:
+    with serving(Hostile()):
         with pytest.raises(StageError, match="a name we do not take"): buy(order(tmp_path, **SMALL))
     assert not list(tmp_path.parent.glob("escape*"))
 

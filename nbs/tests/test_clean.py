@@ -10,15 +10,16 @@ from hypothesis import given, settings, strategies as st
 
 from replytune.text import copy_key
 from replytune.vectors import NearPairs, Vectors, components, near_blocks, near_pairs
-from replytune.clean import CleanParams, audit_split, audit_with, cap_authors, clean, clean_stage, EARLIER, earlier_pairs, exact_groups, keep_best, not_collected_again, assign_splits, quality, quotations, split_of, normalize_text, tweet_clusters
+from replytune.clean import CleanParams, cap_authors, clean, clean_stage, keep_best, normalize_text, quality
+from replytune.split import EARLIER, SplitParams, assign_splits, audit_split, audit_with, earlier_pairs, not_collected_again, quotations, split_pairs, split_stage, tweet_clusters
 from replytune.review import ReviewParams, review_stage
-from replytune.schema import Pair, StageError
+from replytune.schema import Pair, ParameterError, StageError
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
-from replytune.run import Run, sample_copy, sample_rows
+from replytune.run import Run, sample_copy, sample_rows, why_run
 
 from samples import known_vectors
 
-PAGES = "03 00g"
+PAGES = "03 03b 00g"
 pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("clean.jsonl")]
@@ -28,6 +29,11 @@ TEST = next(pair for pair in PAIRS if pair.split == "test" and pair.reply_author
 
 @pytest.fixture(scope="module")
 def vectors(sample_vectors): return known_vectors()
+
+
+def clean_and_split(pairs: list[Pair], params: SplitParams, vectors: Vectors, earlier: list[Pair] = []) -> list[Pair]:
+    "What both stages make of pairs, in memory"
+    return split_pairs(clean(pairs, CleanParams(), vectors)[0], params, vectors, 0.9, earlier)[0]
 
 
 # repairing
@@ -120,12 +126,12 @@ def test_more_data_never_moves_an_old_group(seed, vectors):
     generator = numpy.random.default_rng(seed)
     tweets = sorted({pair.tweet_id for pair in PAIRS})
     few = set(generator.choice(tweets, size=len(tweets) // 2, replace=False))
-    params = CleanParams(seed=seed, test_share=0.3, dev_share=0.2)
-    some, every = assign_splits([pair for pair in PAIRS if pair.tweet_id in few], params, vectors)[0], assign_splits(PAIRS, params, vectors)[0]
-    cluster, side = {pair.tweet_id: pair.cluster for pair in every}, {pair.tweet_id: pair.split for pair in every}
+    params = SplitParams(seed=seed, test_share=0.3, dev_share=0.2)
+    some, every = assign_splits([pair for pair in PAIRS if pair.tweet_id in few], params, vectors, 0.9)[0], assign_splits(PAIRS, params, vectors, 0.9)[0]
+    cluster, split = {pair.tweet_id: pair.cluster for pair in every}, {pair.tweet_id: pair.split for pair in every}
     same = [pair for pair in some if pair.cluster == cluster[pair.tweet_id]]
-    assert all(pair.split == side[pair.tweet_id] for pair in same) and len(same) > 0.9 * len(some) and len(set(side.values())) == 3
-    assert {pair.tweet_id: pair.split for pair in assign_splits(every[::-1], params, vectors)[0]} == side  # nor does the order of the file
+    assert all(pair.split == split[pair.tweet_id] for pair in same) and len(same) > 0.9 * len(some) and len(set(split.values())) == 3
+    assert {pair.tweet_id: pair.split for pair in assign_splits(every[::-1], params, vectors, 0.9)[0]} == split  # nor does the order of the file
 
 
 def test_the_bound_can_be_moved_without_comparing_again(vectors):
@@ -139,18 +145,18 @@ def test_the_bound_can_be_moved_without_comparing_again(vectors):
     with pytest.raises(StageError, match="repeat one another"): NearPairs(rows, 0.1, most=100)
 
 
-def test_a_later_copy_of_a_tweet_joins_the_side_of_the_older(vectors):
+def test_a_later_copy_of_a_tweet_joins_the_split_of_the_older(vectors):
     later = TEST.model_copy(update={"tweet_id": str(int(TEST.tweet_id) + 10**15), "reply_id": str(int(TEST.reply_id) + 10**15), "reply": "Something else entirely about the weather in Lisbon this week."})
     assert len(set(tweet_clusters([TEST, later], vectors, 0.9).values())) == 1 and tweet_clusters([TEST, later], vectors, 0.9)[later.tweet_id] == TEST.tweet_id
 
 
 def test_authors_can_be_isolated():
-    run = sample_copy("03_clean")
-    clean_stage(CleanParams(run=str(run.folder), test_share=0.3, dev_share=0.15, seed=17, isolate_authors=True))
+    run = sample_copy("03b_split")
+    split_stage(SplitParams(run=str(run.folder), test_share=0.3, dev_share=0.15, seed=17, isolate_authors=True))
     rows, audit = read_rows(run / "clean.jsonl"), json.loads((run / "split_audit.json").read_text())
     test = {row["reply_author"].lower() for row in rows if row["split"] == "test"}
-    assert not test & {row["reply_author"].lower() for row in rows if row["split"] != "test"} and audit["test authors on other sides"] == 0
-    assert Run(run.folder).manifest()["03_clean"]["counts"]["test_author"] > 0
+    assert not test & {row["reply_author"].lower() for row in rows if row["split"] != "test"} and audit["test authors in other splits"] == 0
+    assert Run(run.folder).manifest()["03b_split"]["counts"]["test_author"] == len(read_rows(run / "left_out.jsonl")) > 0
 
 
 # ten ways to leak: a pair of train is changed so that it gives a test pair away
@@ -158,7 +164,7 @@ def test_authors_can_be_isolated():
 OTHER = {"reply": "Nothing of this kind was ever said about the harbour at night.", "tweet": "A tweet about the harbour at night and its many small boats."}
 TWEET = {"tweet_id": str(int(TEST.tweet_id) + 1), "tweet": TEST.tweet, "reply": OTHER["reply"]}
 LEAKS = {
-    "the same tweet on two sides": {"tweet_id": TEST.tweet_id, "tweet": TEST.tweet, "reply": OTHER["reply"]},
+    "the same tweet in two splits": {"tweet_id": TEST.tweet_id, "tweet": TEST.tweet, "reply": OTHER["reply"]},
     "the same tweet under two ids": TWEET,
     "a tweet collected again with other counts": TWEET | {"tweet_likes": 1999, "tweet_retweets": 400},
     "a tweet in other case and spacing": TWEET | {"tweet": f"  {TEST.tweet.upper()}  "},
@@ -182,13 +188,13 @@ def test_a_leak_is_caught(name, vectors):
 def test_cleaning_leaves_no_such_leak(name, vectors):
     spoiled = [pair.model_copy(update={"split": None, "cluster": None}) for pair in [*PAIRS[:80], TEST, TRAIN.model_copy(update={"reply_id": "99", "reply_author": "spy"} | LEAKS[name])]]
     for seed in range(4):
-        kept, _ = clean(spoiled, CleanParams(seed=seed, test_share=0.4, dev_share=0.2), vectors)
+        kept = clean_and_split(spoiled, SplitParams(seed=seed, test_share=0.4, dev_share=0.2), vectors)
         assert audit_split(kept, vectors, 0.9)["leaks"] == []
 
 
 def test_a_shared_author_is_a_leak_when_authors_are_to_be_apart(vectors):
     shared = TRAIN.model_copy(update={"reply_author": TEST.reply_author.upper()})
-    assert audit_split([shared, TEST], vectors, 0.9)["leaks"] == [] and audit_split([shared, TEST], vectors, 0.9)["test authors on other sides"] == 1
+    assert audit_split([shared, TEST], vectors, 0.9)["leaks"] == [] and audit_split([shared, TEST], vectors, 0.9)["test authors in other splits"] == 1
     assert "author" in audit_split([shared, TEST], vectors, 0.9, isolate_authors=True)["leaks"][0]
 
 
@@ -209,15 +215,15 @@ def test_quotations_are_whole_texts_only():
 
 
 def test_quotations_group_as_every_two_texts_would():
-    "Equal texts are paired with one of them only: the groups must be those of comparing each with each, and no two sides may hide in one"
+    "Equal texts are paired with one of them only: the groups must be those of comparing each with each, and no two splits may hide in one"
     dice = random.Random(5)
     parts = ["we measured the same query twice on the old cluster", "and then we cut the whole cache layer out", "one", "two", "three", "nobody missed it, not once"]
     texts = [" ".join(dice.choice(parts) for _ in range(dice.randint(1, 4))) for _ in range(150)]
     keys = [copy_key(text) for text in texts]
     every = [(one, other) for one in range(150) for other in range(150) if one != other and len(keys[one]) >= 40 and keys[one] in keys[other]]
     assert components(150, quotations(texts)) == components(150, every) and 0 < len(quotations(texts)) < len(every)
-    sides = [dice.choice(["train", "test"]) for _ in texts]
-    assert any(sides[one] != sides[other] for one, other in every) and any(sides[one] != sides[other] for one, other in quotations(texts))
+    splits = [dice.choice(["train", "test"]) for _ in texts]
+    assert any(splits[one] != splits[other] for one, other in every) and any(splits[one] != splits[other] for one, other in quotations(texts))
     start = "every launch thread of this week begins with the very same words, namely "
     assert len(quotations([f"{start}{number:05}" for number in range(20_000)] + [f"{start}00007"] * 5000)) == 5000
 
@@ -248,53 +254,53 @@ def test_a_hidden_leak_is_caught_and_cleaned_away(name, vectors):
     apart = [pair.model_copy(update={"split": "train" if pair.tweet_id == "1" else "test"}) for pair in HIDDEN[name]]
     assert audit_split(apart, vectors, 0.9)["leaks"], name
     for seed in range(8):
-        kept, _ = clean(HIDDEN[name], CleanParams(seed=seed, test_share=0.5, dev_share=0.2), vectors)
+        kept = clean_and_split(HIDDEN[name], SplitParams(seed=seed, test_share=0.5, dev_share=0.2), vectors)
         assert audit_split(kept, vectors, 0.9)["leaks"] == []
 
 
-def test_older_tweets_keep_the_sides_of_an_earlier_run(vectors):
-    params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
+def test_older_tweets_keep_the_splits_of_an_earlier_run(vectors):
+    params = SplitParams(seed=3, test_share=0.3, dev_share=0.2)
     old = [pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS]
-    before = {pair.tweet_id: pair.split for pair in assign_splits(old, params, vectors)[0]}
-    train, test = (next(pair for pair in assign_splits(old, params, vectors)[0] if pair.split == side and len(pair.tweet) < 140) for side in ("train", "test"))
+    before = {pair.tweet_id: pair.split for pair in assign_splits(old, params, vectors, 0.9)[0]}
+    train, test = (next(pair for pair in assign_splits(old, params, vectors, 0.9)[0] if pair.split == split and len(pair.tweet) < 140) for split in ("train", "test"))
     reposts = [pair.model_copy(update={"tweet_id": str(int(pair.tweet_id) - 10**17), "reply_id": str(int(pair.reply_id) - 10**17), "reply": " ".join(reversed(pair.reply.split()))}) for pair in old[::9]]
     bridge = train.model_copy(update={"tweet_id": "5", "reply_id": "6", "tweet": f"{train.tweet} And, on another day: {test.tweet}", "reply": "Both of these again, I see, one after the other."})
-    moved = {pair.tweet_id: pair.split for pair in assign_splits(old + reposts, params, vectors)[0]}
-    assert any(moved[id] != side for id, side in before.items()), "without the earlier run an older repost moves a group"
-    first = assign_splits(old, params, vectors)[0]
-    kept, dropped = assign_splits(old + reposts + [bridge], params.model_copy(update={"sides_of": "earlier"}), vectors, first)
+    moved = {pair.tweet_id: pair.split for pair in assign_splits(old + reposts, params, vectors, 0.9)[0]}
+    assert any(moved[id] != split for id, split in before.items()), "without the earlier run an older repost moves a group"
+    first = assign_splits(old, params, vectors, 0.9)[0]
+    kept, dropped = assign_splits(old + reposts + [bridge], params.model_copy(update={"splits_from": "earlier"}), vectors, 0.9, first)
     after = {pair.tweet_id: pair.split for pair in kept}
-    assert all(after[id] == side for id, side in before.items()) and [pair.tweet_id for pair in dropped] == ["5"] and audit_split(kept, vectors, 0.9)["leaks"] == []
+    assert all(after[id] == split for id, split in before.items()) and [pair.tweet_id for pair in dropped] == ["5"] and audit_split(kept, vectors, 0.9)["leaks"] == []
     quoting = train.model_copy(update={"reply_id": "8", "reply": f"{test.reply} As somebody said elsewhere."})  # a new reply under an old tweet
-    kept, dropped = assign_splits(old + [quoting], params, vectors, first)
+    kept, dropped = assign_splits(old + [quoting], params, vectors, 0.9, first)
     assert [pair.reply_id for pair in dropped] == ["8"] and {pair.tweet_id: pair.split for pair in kept} == before
-    assert "8" not in {pair.reply_id for pair in assign_splits([*old, quoting], params, vectors, [pair for pair in first if pair.tweet_id != train.tweet_id] + [train])[0]}
+    assert "8" not in {pair.reply_id for pair in assign_splits([*old, quoting], params, vectors, 0.9, [pair for pair in first if pair.tweet_id != train.tweet_id] + [train])[0]}
     with pytest.raises(StageError, match="as similarity_max 0.9, encoder minilm and this version of the code see them"):
-        assign_splits(old, params, vectors, [pair.model_copy(update={"tweet": train.tweet}) if pair.tweet_id == test.tweet_id else pair for pair in first])
+        assign_splits(old, params, vectors, 0.9, [pair.model_copy(update={"tweet": train.tweet}) if pair.tweet_id == test.tweet_id else pair for pair in first])
 
 
-def test_texts_of_an_earlier_run_that_were_not_collected_again_keep_their_side(vectors):
+def test_texts_of_an_earlier_run_that_were_not_collected_again_keep_their_split(vectors):
     "An old training tweet under a new id, and an old training reply that somebody posted again and that was liked more"
-    params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
-    first = assign_splits([pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS], params, vectors)[0]
+    params = SplitParams(seed=3, test_share=0.3, dev_share=0.2)
+    first = assign_splits([pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS], params, vectors, 0.9)[0]
     train = [pair for pair in first if pair.split == "train"][:12]
     again = [pair.model_copy(update={"tweet_id": str(10 + number), "reply_id": str(100 + number), "reply": " ".join(reversed(pair.reply.split()))}) for number, pair in enumerate(train)]
     stolen = [pair.model_copy(update={"tweet_id": str(30 + number), "reply_id": str(300 + number), "tweet": " ".join(reversed(pair.tweet.split())), "reply_likes": 499}) for number, pair in enumerate(train)]
     for fresh in (again, stolen):
         fresh = [pair.model_copy(update={"split": None, "cluster": None}) for pair in fresh]
-        alone, followed = clean(fresh, params, vectors)[0], clean(fresh, params, vectors, first)[0]
+        alone, followed = clean_and_split(fresh, params, vectors), clean_and_split(fresh, params, vectors, first)
         assert {pair.split for pair in alone} != {"train"} and followed and {pair.split for pair in followed} == {"train"}
-        assert audit_with(alone, not_collected_again(alone, first), vectors, params)["leaks"] and not audit_with(followed, not_collected_again(followed, first), vectors, params)["leaks"]
+        assert audit_with(alone, not_collected_again(alone, first), vectors, 0.9)["leaks"] and not audit_with(followed, not_collected_again(followed, first), vectors, 0.9)["leaks"]
 
 
-def test_only_the_reply_that_joins_two_sides_is_dropped(vectors):
-    params = CleanParams(seed=3, test_share=0.3, dev_share=0.2)
+def test_only_the_reply_that_joins_two_splits_is_left_out(vectors):
+    params = SplitParams(seed=3, test_share=0.3, dev_share=0.2)
     old = [pair.model_copy(update={"split": None, "cluster": None}) for pair in PAIRS]
-    first = assign_splits(old, params, vectors)[0]
-    train, test = (next(pair for pair in first if pair.split == side) for side in ("train", "test"))
+    first = assign_splits(old, params, vectors, 0.9)[0]
+    train, test = (next(pair for pair in first if pair.split == split) for split in ("train", "test"))
     innocent = [post.model_copy(update={"reply_id": str(70 + number), "reply": f"An honest new thought about {number} {word}, and nobody had it before this morning."}) for number, (post, word) in enumerate([(train, "gardens"), (test, "trains"), (test, "bridges")])]
     joining = train.model_copy(update={"reply_id": "80", "reply": f"{test.reply} As somebody said elsewhere."})
-    kept, dropped = assign_splits([*old, *innocent, joining], params, vectors, first)
+    kept, dropped = assign_splits([*old, *innocent, joining], params, vectors, 0.9, first)
     assert [pair.reply_id for pair in dropped] == ["80"] and {"70", "71", "72"} <= {pair.reply_id for pair in kept}
 
 
@@ -307,28 +313,59 @@ def test_a_third_run_knows_the_first(tmp_path):
     tweets = {row["tweet_id"] for row in train[:60]}
     fresh = [row | {"tweet_id": str(int(row["tweet_id"]) + 10**17), "reply_id": str(int(row["reply_id"]) + 10**17)} for row in valid if row["tweet_id"] not in tweets]
     reposts = [row | {"tweet_id": str(9000 + number), "reply_id": str(90_000 + number), "reply": " ".join(reversed(row["reply"].split()))} for number, row in enumerate(train[:60])]
-    sides = ["nbs/results/sample/clean.jsonl", str(runs[0] / "clean.jsonl")]
-    for run, rows, before in zip(runs, (fresh, fresh + reposts), sides):
+    followed = ["nbs/results/sample/clean.jsonl", str(runs[0] / "clean.jsonl")]
+    for run, rows, before in zip(runs, (fresh, fresh + reposts), followed):
         write_text(run / "valid.jsonl", to_lines(rows))
         section = run.manifest()["02_validate"]
         run.save_section("02_validate", section | {"wrote": section["wrote"] | {"valid.jsonl": sha256(run / "valid.jsonl")}})
-        clean_stage(CleanParams(run=str(run.folder), test_share=0.3, dev_share=0.15, sides_of=before))
+        clean_stage(CleanParams(run=str(run.folder)))
+        split_stage(SplitParams(run=str(run.folder), test_share=0.3, dev_share=0.15, splits_from=before))
     ours = [row for row in read_rows(runs[1] / "clean.jsonl") if row["tweet_id"].startswith("90") and len(row["tweet_id"]) == 4]
     assert len(ours) > 20 and {row["split"] for row in ours} == {"train"}
-    assert any(path.endswith(EARLIER) for path in runs[1].manifest()["03_clean"]["sources"])
+    assert any(path.endswith(EARLIER) for path in runs[1].manifest()["03b_split"]["sources"])
 
 
-def test_a_file_without_sides_is_no_earlier_run(tmp_path):
+def test_a_file_without_splits_is_no_earlier_run(tmp_path):
     with pytest.raises(StageError, match=r"valid\.jsonl:1 has split None, not train, dev or test"): earlier_pairs(resolve("nbs/results/sample/valid.jsonl"))
 
 
-def test_the_stage_reads_the_earlier_sides():
-    run = sample_copy("03_clean")
+def test_the_stage_reads_the_earlier_splits():
+    run = sample_copy("03b_split")
     earlier = resolve("nbs/results/sample/clean.jsonl")
-    clean_stage(CleanParams(run=str(run.folder), test_share=0.2, dev_share=0.2, seed=99, sides_of="nbs/results/sample/clean.jsonl"))
-    sides = {row["tweet_id"]: row["split"] for row in read_rows(earlier)}
-    assert all(sides[row["tweet_id"]] == row["split"] for row in read_rows(run / "clean.jsonl"))
-    assert "nbs/results/sample/clean.jsonl" in str(Run(run.folder).manifest()["03_clean"]["sources"])
+    split_stage(SplitParams(run=str(run.folder), test_share=0.2, dev_share=0.2, seed=99, splits_from="nbs/results/sample/clean.jsonl"))
+    splits = {row["tweet_id"]: row["split"] for row in read_rows(earlier)}
+    assert all(splits[row["tweet_id"]] == row["split"] for row in read_rows(run / "clean.jsonl"))
+    assert "nbs/results/sample/clean.jsonl" in str(Run(run.folder).manifest()["03b_split"]["sources"])
+
+
+# two stages, one bound
+
+def test_the_split_takes_bound_and_encoder_from_the_cleaning_and_is_stale_when_they_change():
+    run = sample_copy("03b_split")
+    section = run.manifest()["03_clean"]
+    with pytest.raises(ParameterError, match="`similarity_max` is unknown"): SplitParams.read({"similarity_max": 0.8})
+    params = SplitParams(run=str(run.folder), test_share=0.3, dev_share=0.15, seed=17)
+    split_stage(params)
+    assert run.manifest()["03b_split"]["took"] == {"03_clean": {"similarity_max": 0.9, "encoder": "minilm"}} and why_run(run, "03b_split", params) is None
+    run.save_section("03_clean", section | {"parameters": section["parameters"] | {"similarity_max": 0.95}})
+    assert why_run(run, "03b_split", params) == "similarity_max of 03_clean changed"
+    split_stage(params)
+    assert json.loads((run / "split_audit.json").read_text())["bound"] == 0.95 and why_run(run, "03b_split", params) is None
+
+
+def test_a_run_of_an_older_version_is_refused_with_the_stage_to_go_back_to():
+    "There stage 03 cleaned and split, and wrote clean.jsonl"
+    run = sample_copy("04_review")
+    manifest = run.manifest()
+    before = manifest["03_clean"] | {"wrote": {name: used for name, used in manifest["03b_split"]["wrote"].items() if name != "left_out.jsonl"} | {"duplicates.jsonl": manifest["03_clean"]["wrote"]["duplicates.jsonl"]}}
+    run.save_section("03_clean", before), run.save_section("03b_split", None)
+    (run / "deduplicated.jsonl").unlink(), (run / "left_out.jsonl").unlink()
+    with pytest.raises(StageError, match=r"clean.jsonl was written by 03_clean, where an older version did what 03b_split does now; .*FROM=03\)"):
+        review_stage(ReviewParams(run=str(run.folder), decisions=[]))
+    with pytest.raises(StageError, match=r"deduplicated.jsonl was not written by the last run of 03_clean; run stage 03_clean again \(FROM=03\)"): split_stage(SplitParams(run=str(run.folder)))
+    clean_stage(CleanParams(run=str(run.folder)))
+    split_stage(SplitParams(run=str(run.folder), test_share=0.3, dev_share=0.15, seed=17))
+    assert (run / "clean.jsonl").read_bytes() == resolve("nbs/results/sample/clean.jsonl").read_bytes() and run.writer("clean.jsonl") == "03b_split"
 
 
 def test_texts_that_only_look_alike_to_a_key():

@@ -13,7 +13,7 @@ import pytest
 from readme import PICTURE, picture, readme
 from replytune.schema import STAGES
 from replytune.files import project_root
-from replytune.params import stage_params
+from replytune.params import stage_module, stage_params
 
 PAGES = ""
 
@@ -163,7 +163,7 @@ def test_parameters_cell_agrees_with_the_model(stage):
 def test_parameters_are_checked_next_and_used_last(stage):
     code = [cell for cell in cells(ROOT / f"nbs/{stage}.ipynb") if cell["cell_type"] == "code"]
     place = next(place for place, cell in enumerate(code) if "parameters" in cell["metadata"].get("tags", []))
-    name = stage[3:]
+    name = stage_module(stage)
     assert code[place + 1]["source"].startswith(f"params = {name.capitalize()}Params.from_notebook(globals())")
     assert re.match(rf"{name}_stage\(params\)", code[-1]["source"])
     middle = "\n".join(cell["source"] for cell in code[place + 2:-1] if not is_exported(cell))

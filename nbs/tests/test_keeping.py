@@ -1,12 +1,12 @@
-"""What happens to people's words after the curation: forgetting, handing on, and the seal of the test side."""
-import json
+"""What happens to people's words after the curation: forgetting, handing on, and the seal of the test split."""
 import shutil
 
 import numpy
 import pytest
 
 from replytune.vectors import Vectors
-from replytune.clean import CleanParams, SEALS, break_seal, clean_stage, test_side
+from replytune.clean import CleanParams, clean_stage
+from replytune.split import SEALS, SplitParams, break_seal, split_stage, test_tweets
 from replytune.publish import export_dataset
 from replytune.forget import forget
 from replytune.collect import CollectParams, collect_stage, read_items
@@ -14,26 +14,27 @@ from replytune.judge import JudgeParams, judge_stage
 from replytune.line import main
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, StageError
-from replytune.files import read_rows, resolve, sha256, to_lines, write_text
+from replytune.files import read_rows, sha256, to_lines, write_text
 from replytune.run import Run, check_input, disclaimer, sample_rows
 from replytune.validate import ValidateParams, validate_stage
 
 from samples import whole_sample
 
-PAGES = "03 09b 09c"
+PAGES = "03 03b 09b 09c"
 pytestmark = pytest.mark.usefixtures("sample_vectors")
 
-test_side.__test__ = False
+test_tweets.__test__ = False
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    "The stored sample run, its first four stages made again so that raw items and caches are there"
+    "The stored sample run, its first five stages made again so that raw items and caches are there"
     folder = tmp_path_factory.mktemp("prepared") / "run"
     whole_sample(folder)
     collect_stage(CollectParams(run=str(folder), collected_at="2026-06-01T00:00:00Z"))
     validate_stage(ValidateParams(run=str(folder)))
-    clean_stage(CleanParams(run=str(folder), test_share=0.3, dev_share=0.15, seed=17))
+    clean_stage(CleanParams(run=str(folder)))
+    split_stage(SplitParams(run=str(folder), test_share=0.3, dev_share=0.15, seed=17))
     review_stage(ReviewParams(run=str(folder), decisions=["nbs/sample/reviews/written_rules.jsonl"]))
     return folder
 
@@ -53,9 +54,9 @@ def test_an_author_is_forgotten_everywhere_and_the_line_goes_on(run):
     answer = forget(run.folder, "@" + author.upper())
     left = everything(run)
     assert author not in left and pair["reply"][:60] not in left and sha256(pair["reply"])[:32] not in left
-    assert {"raw/raw.json", "pairs.jsonl", "clean.jsonl", "reviewed.jsonl", "cache"} <= set(answer["removed"]) and answer["make again"] == ["06_train", "07_judge", "08_stats", "09_report"]
+    assert {"raw/raw.json", "pairs.jsonl", "deduplicated.jsonl", "clean.jsonl", "reviewed.jsonl", "cache"} <= set(answer["removed"]) and answer["make again"] == ["06_train", "07_judge", "08_stats", "09_report"]
     assert answer["not ours to change"] == ["nbs/sample/raw.json", "nbs/sample/reviews/written_rules.jsonl"]
-    for name in ("pairs.jsonl", "valid.jsonl", "clean.jsonl", "reviewed.jsonl", "generations/base.jsonl"): check_input(run, name)
+    for name in ("pairs.jsonl", "valid.jsonl", "deduplicated.jsonl", "clean.jsonl", "reviewed.jsonl", "generations/base.jsonl"): check_input(run, name)
     keys = next((run / "cache").glob("vectors*.jsonl"))
     assert numpy.fromfile(keys.with_suffix(".f32"), "float32").size == 384 * len(read_rows(keys))
     assert len(list(read_items(run / "raw/raw.json"))) == 865 - answer["removed"]["raw/raw.json"]
@@ -65,6 +66,15 @@ def test_a_tweet_is_forgotten_with_its_replies_and_a_test_tweet_needs_no_trainin
     tweet = next(row for row in sample_rows("reviewed.jsonl") if row["split"] == "test")["tweet_id"]
     answer = forget(run.folder, tweet)
     assert tweet not in everything(run) and "06_train" not in answer["make again"] and {"generations/tuned.jsonl", "judgements.jsonl"} <= set(answer["removed"])
+
+
+def test_what_the_split_left_out_is_forgotten_too(run):
+    "Such a row names nobody: it is found by the reply's id"
+    split_stage(SplitParams(run=str(run.folder), test_share=0.3, dev_share=0.15, seed=17, isolate_authors=True))
+    row = read_rows(run / "left_out.jsonl")[0]
+    author = next(pair["reply_author"] for pair in read_rows(run / "pairs.jsonl") if pair["reply_id"] == row["reply_id"])
+    answer = forget(run.folder, author)
+    assert answer["removed"]["left_out.jsonl"] >= 1 and row["reply"] not in everything(run) and check_input(run, "left_out.jsonl")
 
 
 def test_nobody_is_forgotten_for_nothing(run):
@@ -77,7 +87,7 @@ def test_load_dataset_reads_what_is_handed_on(tmp_path):
     from datasets import load_dataset
     folder = export_dataset("nbs/results/sample", tmp_path / "ids")
     loaded = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
-    assert {side: len(rows) for side, rows in loaded.items()} == {side: sum(row["split"] == side for row in sample_rows("reviewed.jsonl")) for side in ("train", "dev", "test")}
+    assert {split: len(rows) for split, rows in loaded.items()} == {split: sum(row["split"] == split for row in sample_rows("reviewed.jsonl")) for split in ("train", "dev", "test")}
     assert "reply" not in loaded["test"].column_names and "Invented sample" in (folder / "README.md").read_text()
     with pytest.raises(StageError, match="is not empty"): export_dataset("nbs/results/sample", folder)
     whole = load_dataset(str(export_dataset("nbs/results/sample", tmp_path / "texts", texts=True)), cache_dir=str(tmp_path / "cache"))
@@ -109,7 +119,7 @@ def with_model(run: Run, model: str):
     run.save_section("06_train", section | {"wrote": section["wrote"] | {"generations/tuned.jsonl": sha256(run / "generations/tuned.jsonl")}})
 
 
-def test_a_test_side_measures_one_model(tmp_path):
+def test_a_test_split_measures_one_model(tmp_path):
     first, second = real(tmp_path / "first"), real(tmp_path / "second")
     judge_stage(JudgeParams(run=str(first.folder), **QUICK))
     judge_stage(JudgeParams(run=str(second.folder), **QUICK))  # the same model may be measured again
@@ -117,20 +127,20 @@ def test_a_test_side_measures_one_model(tmp_path):
     with pytest.raises(StageError, match="measured another model already .run first"): judge_stage(JudgeParams(run=str(second.folder), **QUICK))
     judge_stage(JudgeParams(run=str(second.folder), choose_on_test=True, **QUICK))
     assert len(read_rows(tmp_path / SEALS)) == 2
-    assert "2 models were measured on this test side" in disclaimer(second.manifest()) and "measured" not in disclaimer(first.manifest())
+    assert "2 models were measured on this test split" in disclaimer(second.manifest()) and "measured" not in disclaimer(first.manifest())
 
 
-def test_another_test_side_and_the_sample_carry_no_seal(tmp_path):
+def test_another_test_split_and_the_sample_carry_no_seal(tmp_path):
     ledger, pairs = tmp_path / SEALS, [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
-    assert test_side(pairs) == test_side(pairs[::-1]) != test_side([pair for pair in pairs if pair.split != "test"][:1] + pairs[:40])
+    assert test_tweets(pairs) == test_tweets(pairs[::-1]) != test_tweets([pair for pair in pairs if pair.split != "test"][:1] + pairs[:40])
     assert break_seal(ledger, ["a"], "one", "r") == ["one"] and break_seal(ledger, ["b"], "two", "r") == ["two"]
     whole_sample(tmp_path / "runs" / "sample")
     judge_stage(JudgeParams(run=str(tmp_path / "runs" / "sample"), **QUICK))
     assert not (tmp_path / "runs" / SEALS).exists()
 
 
-def test_a_side_that_drifts_carries_its_models_along(tmp_path):
-    "Each side shares six of ten with the one before it, and the third two of ten with the first"
+def test_a_test_split_that_drifts_carries_its_models_along(tmp_path):
+    "Each test split shares six of ten with the one before it, and the third two of ten with the first"
     ledger, first, second, third = tmp_path / SEALS, [*"abcdefghij"], [*"efghijklmn"], [*"ijklmnopqr"]
     assert break_seal(ledger, first, "one", "r") == break_seal(ledger, second, "one", "r") == break_seal(ledger, second, "one", "r") == ["one"]
     assert len(read_rows(ledger)) == 2
@@ -220,9 +230,9 @@ def test_orphan_vectors_never_become_those_of_other_texts(tmp_path):
     assert Vectors("BAAI/model-x", tmp_path).keys != Vectors("other/model-x", tmp_path).keys
 
 
-def test_a_test_side_that_lost_a_tweet_is_the_same_test_side(tmp_path):
+def test_a_test_split_that_lost_a_tweet_is_the_same_test_split(tmp_path):
     ledger, pairs = tmp_path / SEALS, [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
-    side = test_side(pairs)
-    break_seal(ledger, side, "one", "first")
-    with pytest.raises(StageError, match="measured another model already"): break_seal(ledger, side[1:], "two", "second")
-    assert break_seal(ledger, side[: len(side) // 3] + ["x"] * 40 + [str(number) for number in range(40)], "two", "second") == ["two"]
+    ours = test_tweets(pairs)
+    break_seal(ledger, ours, "one", "first")
+    with pytest.raises(StageError, match="measured another model already"): break_seal(ledger, ours[1:], "two", "second")
+    assert break_seal(ledger, ours[: len(ours) // 3] + ["x"] * 40 + [str(number) for number in range(40)], "two", "second") == ["two"]

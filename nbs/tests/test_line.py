@@ -7,20 +7,19 @@ import sys
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 import yaml
 
 from replytune.line import EXIT_CODES, job_of, main, run_line, run_stage
 from replytune.schema import ParameterError, STAGES, StageError
-from replytune.files import project_root, read_rows, resolve, sha256
-from replytune.params import SECRETS, read_params
+from replytune.files import project_root, read_rows, sha256
+from replytune.params import SECRETS, read_params, stage_module
 from replytune.run import Run, copy_cache, why_run
 
 PAGES = "09z"
 
 ROOT = project_root()
-TOY = {"common": {"seed": 17}, "01_collect": {"dumps": ["nbs/sample/raw.json"]}, "03_clean": {"test_share": 0.3, "dev_share": 0.15},
+TOY = {"common": {"seed": 17}, "01_collect": {"dumps": ["nbs/sample/raw.json"]}, "03b_split": {"test_share": 0.3, "dev_share": 0.15},
        "05_generate": {"model": "tiny-qwen3", "max_new_tokens": 12}, "06_train": {"max_steps": 4, "evaluate_steps": 2}}
 
 
@@ -56,7 +55,7 @@ def test_no_secret_reaches_a_file(line):
 def test_every_file_and_section_is_there(line):
     manifest = line.manifest()
     assert list(manifest) == list(STAGES)
-    for name in ("raw/raw.json", "pairs.jsonl", "valid.jsonl", "rejected.jsonl", "clean.jsonl", "duplicates.jsonl", "reviews/written_rules.jsonl", "reviewed.jsonl",
+    for name in ("raw/raw.json", "pairs.jsonl", "valid.jsonl", "rejected.jsonl", "deduplicated.jsonl", "duplicates.jsonl", "clean.jsonl", "left_out.jsonl", "split_audit.json", "reviews/written_rules.jsonl", "reviewed.jsonl",
                  "generations/base.jsonl", "generations/rag.jsonl", "generations/human.jsonl", "generations/null.jsonl", "generations/tuned.jsonl",
                  "judgements.jsonl", "stats.json", "report.html", "figures/contrasts.svg", "adapter/adapter_model.safetensors", "notebooks/06_train.ipynb"):
         assert (line / name).is_file(), name
@@ -67,19 +66,20 @@ def test_every_file_and_section_is_there(line):
 
 
 def test_nothing_is_lost_on_the_way(line):
-    rows = {name: read_rows(line / f"{name}.jsonl") for name in ("pairs", "skipped", "valid", "rejected", "clean", "duplicates", "reviewed", "reviews_rejected")}
+    rows = {name: read_rows(line / f"{name}.jsonl") for name in ("pairs", "skipped", "valid", "rejected", "deduplicated", "duplicates", "clean", "left_out", "reviewed", "reviews_rejected")}
     items = line.manifest()["01_collect"]["counts"]["items"]
     assert items == len(rows["pairs"]) + len(rows["skipped"]) == len(json.loads((line / "raw/raw.json").read_text()))
     assert len(rows["pairs"]) == len(rows["valid"]) + len(rows["rejected"])
-    assert len(rows["valid"]) == len(rows["clean"]) + len(rows["duplicates"])
+    assert len(rows["valid"]) == len(rows["deduplicated"]) + len(rows["duplicates"])
+    assert len(rows["deduplicated"]) == len(rows["clean"]) + len(rows["left_out"])
     assert len(rows["clean"]) == len(rows["reviewed"]) + len(rows["reviews_rejected"])
 
 
 def test_no_test_text_reaches_training_or_retrieval(line):
     pairs = read_rows(line / "reviewed.jsonl")
-    side = {}
-    for pair in pairs: side.setdefault(pair["tweet_id"], set()).add(pair["split"])
-    assert all(len(splits) == 1 for splits in side.values())
+    found = {}
+    for pair in pairs: found.setdefault(pair["tweet_id"], set()).add(pair["split"])
+    assert all(len(splits) == 1 for splits in found.values())
     split_of = {pair["reply_id"]: pair["split"] for pair in pairs}
     shown = {reply for row in read_rows(line / "generations/rag.jsonl") for reply in row["neighbours"]}
     assert shown and {split_of[reply] for reply in shown} == {"train"}
@@ -92,6 +92,16 @@ def test_second_run_skips_everything(line, params_file, capsys):
     assert run_line(str(line.folder), params_file) == 0
     assert capsys.readouterr().out.count("done before, unchanged: skipped") == len(STAGES)
     assert hashes(line) == before
+
+
+def test_stages_are_named_by_what_stands_before_their_names(copied, params_file, capsys):
+    command = ["run", "--run", str(copied.folder), "--params", params_file, "--no-notebooks"]
+    assert main([*command, "--from", "03b", "--to", "04"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["03b_split", "04_review"]
+    assert main([*command, "--to", "03"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["01_collect", "02_validate", "03_clean"], "03 is 03_clean and not what is lettered after it"
+    for wrong in (("--from", "3"), ("--to", "10"), ("--from", "04", "--to", "03b"), ("--from", "03c")):
+        assert main([*command, *wrong]) == 1 and "stages are 01, 02, 03, 03b, 04" in capsys.readouterr().err
 
 
 def test_force_repeats_with_the_same_results(line, params_file):
@@ -127,7 +137,7 @@ def test_missing_and_unfinished_inputs_are_refused(copied, params_file, capsys):
     assert "did not finish" in (message := capsys.readouterr().err) and "FROM=05" in message
     (copied / "clean.jsonl").unlink()
     assert main(["run", "--run", str(copied.folder), "--params", params_file, "--from", "04", "--to", "04", "--no-notebooks"]) == 1
-    assert "clean.jsonl is missing although 03_clean wrote it" in capsys.readouterr().err
+    assert "clean.jsonl is missing although 03b_split wrote it" in capsys.readouterr().err
 
 
 def test_changed_parameters_and_reviews_are_noticed(copied, params_file):
@@ -214,7 +224,7 @@ def part_of(module: str, start: str, end: str) -> str:
 
 MOVED = part_of("text", "LOOKALIKES = ", "# %%")  # a table and a function: what makes two texts equal
 REWORDED = {
-    "a comment": [("clean", "QUOTED = 40  #", "QUOTED = 40  # and in other words:"), ("train", "    adapter = LoraConfig(", "    # the update\n    adapter = LoraConfig(")],
+    "a comment": [("split", "QUOTED = 40  #", "QUOTED = 40  # and in other words:"), ("train", "    adapter = LoraConfig(", "    # the update\n    adapter = LoraConfig(")],
     "a docstring": [("collect", '"A count, or `None`', '"A number of things, or `None`'), ("judge", '"The strength of a reply', '"How good a reply is')],
     "a line break": [("stats", "    half = float(t.ppf((1 + confidence) / 2, count - 1)) *", "    half = float(\n        t.ppf((1 + confidence) / 2, count - 1)\n    ) *"), ("validate", "return WORD.findall(", "return WORD.findall(  \n        ")],
     "a move to another module": [("text", MOVED, "from replytune.charts import LOOKALIKES, copy_key\n\n"), ("charts", "COLOURS = {", "import re\nimport unicodedata\n\n" + MOVED + "COLOURS = {")],
@@ -226,10 +236,10 @@ def test_what_means_the_same_leaves_a_finished_run_alone(copied, params_file, tm
     assert run_with(library, copied, params_file).count("done before, unchanged: skipped") == len(STAGES)
 
 
-@pytest.mark.parametrize("change", [("clean", "QUOTED = 40", "QUOTED = 41"), ("vectors", "later = columns > rows", "later = columns >= rows"), ("validate", "def line_of(words: list[str])", "def line_of(words: list[str], join=0)")], ids=["a number", "an operator", "a default"])
+@pytest.mark.parametrize("change", [("split", "QUOTED = 40", "QUOTED = 41"), ("vectors", "later = columns > rows", "later = columns >= rows"), ("validate", "def line_of(words: list[str])", "def line_of(words: list[str], join=0)")], ids=["a number", "an operator", "a default"])
 def test_what_means_something_else_is_seen(copied, params_file, tmp_path, change):
     library = edited_library(tmp_path / "one", change)
-    stage = "02" if change[0] == "validate" else "03"
+    stage = {"validate": "02", "vectors": "03", "split": "03b"}[change[0]]
     assert "running (its code changed)" in run_with(library, copied, params_file, "--from", stage, "--to", stage, "--no-notebooks")
 
 
@@ -237,7 +247,7 @@ def test_what_means_something_else_is_seen(copied, params_file, tmp_path, change
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_job_has_the_parameters_their_check_and_the_work_and_no_lesson(stage):
-    job, name = job_of(stage), stage[3:]
+    job, name = job_of(stage), stage_module(stage)
     assert [cell.cell_type for cell in job.cells] == ["markdown", "code", "code", "code", "code"]
     assert job.cells[1].source.startswith(f"from replytune.{name} import") and "parameters" in job.cells[2].metadata.tags
     assert "from_notebook(globals())" in job.cells[3].source and job.cells[4].source.startswith(f"{name}_stage(params)")

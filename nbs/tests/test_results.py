@@ -1,6 +1,5 @@
 """The stored sample run is what today's code and parameters would make, as far as can be said without making it."""
 import json
-import os
 import runpy
 
 import pytest

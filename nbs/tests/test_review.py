@@ -11,14 +11,14 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from replytune.review import CHECKS, DECIDES, REASONS, Decision, ReviewLog, ReviewParams, ReviewState, agreement, all_agreement, apply_reviews, bring_in, review_stage, seen_hash
+from replytune.review import CHECKS, REASONS, Decision, ReviewLog, ReviewParams, ReviewState, agreement, all_agreement, apply_reviews, bring_in, review_stage, seen_hash
 from replytune.session import ReviewContext, ReviewSession, act, aside, browse, edit_problems, hints, filtered_ids, set_filter, write_draft
-from replytune.panel import Panel, card, readable_text, review_panel, status_line
+from replytune.panel import Panel, readable_text, review_panel, status_line
 from replytune.reviewers import decisions_frame, pace_chart, record_frame, review_frame, review_progress, reviewers_frame
-from replytune.clean import EARLIER
+from replytune.split import EARLIER
 from replytune.forget import forget
 from replytune.schema import Pair, ParameterError, StageError, Unavailable
-from replytune.files import project_root, read_rows, resolve, sha256, to_lines, write_text
+from replytune.files import project_root, read_rows, resolve, to_lines, write_text
 from replytune.run import Run, sample_copy, sample_rows
 
 PAGES = "04 04b 04c 04d"
@@ -284,7 +284,6 @@ def test_a_log_under_another_name_is_refused():
 def test_every_chosen_pair_comes_a_second_time_blind(tmp_path):
     session, seen = fresh_session(tmp_path, 40), []
     while session.current is not None:
-        pair = session.by_id[session.current]
         assert "Yours" not in Panel(session).view.value, "the second time must look like the first"
         seen.append(session.current)
         act(session, "keep" if len(seen) % 5 else "reject", () if len(seen) % 5 else ("other",))
@@ -389,7 +388,7 @@ def test_hints_name_what_is_there_and_leave_honest_texts_alone():
 def test_bad_calls_name_the_fix(tmp_path):
     for name in ("../../etc", "", "a b", "ada.jsonl"):
         with pytest.raises(StageError, match="names a file"): review_panel("runs/none", name)
-    with pytest.raises(StageError, match="run stage 03_clean first"): review_panel(str(tmp_path), "ada")
+    with pytest.raises(StageError, match="run stage 03b_split first"): review_panel(str(tmp_path), "ada")
 
 
 def test_the_progress_of_a_run_is_one_page_and_says_what_it_cannot(tmp_path):
@@ -606,10 +605,11 @@ def test_the_adjudicator_settles_what_others_flagged_marked_or_read_before_it_ch
 
 @pytest.mark.parametrize("name, value", [("similarity_max", 0.95), ("isolate_authors", True)])
 def test_the_second_audit_asks_what_the_first_one_asked(name, value):
-    "The values of stage 03 are read from the manifest; stage 04 has no parameter that could differ"
+    "The values of stages 03 and 03b are read from the manifest; stage 04 has no parameter that could differ"
     run = run_with({"ada": EVERY})
-    section = run.manifest()["03_clean"]
-    run.save_section("03_clean", section | {"parameters": section["parameters"] | {name: value}})
+    writer = {"similarity_max": "03_clean", "isolate_authors": "03b_split"}[name]
+    section = run.manifest()[writer]
+    run.save_section(writer, section | {"parameters": section["parameters"] | {name: value}})
     with pytest.raises(ParameterError, match=f"`{name}` is unknown"): ReviewParams.read({name: value})
     if name == "isolate_authors":
         with pytest.raises(StageError, match="leak: author"): stage(run, decisions=[])

@@ -1,5 +1,4 @@
 """Reviewing in a real JupyterLab in a real browser: by keyboard and by mouse, with closed tabs, killed kernels and hostile texts."""
-import json
 import os
 import shutil
 import time

@@ -1,6 +1,5 @@
 """Training on the production path: gradients survive an evaluation, the adapter is what plain PEFT loads, checks refuse what cannot work."""
 import math
-from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest

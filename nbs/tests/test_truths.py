@@ -32,7 +32,7 @@ from replytune.validate import one_example_each
 
 from samples import whole_sample
 
-PAGES = "00 01 01b 01c 01d 03 05 06 07 08 09"
+PAGES = "00 00c 01 01b 01c 01d 03 03b 05 06 07 08 09"
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 
@@ -149,7 +149,9 @@ def test_one_example_a_reason_is_chosen_in_one_place():
     ("08_stats: {primary: tuned}", "primary"),
     ("01_collect: {source: apify, tweet_likes_max: 5000}", "01_collect buys tweet_likes_max 5000 and 02_validate keeps 2000"),
     ("01_collect: {source: twscrape}\n02_validate: {reply_likes_min: 1}", "buys reply_likes_min 5 and 02_validate keeps 1"),
-    ("04_review: {similarity_max: 0.8}", "unknown")])
+    ("04_review: {similarity_max: 0.8}", "`similarity_max` is unknown in 04_review; it stands in 03_clean"),
+    ("03_clean: {test_share: 0.2}", "`test_share` is unknown in 03_clean; it stands in 03b_split"),
+    ("03b_split: {encoder: minilm}", "`encoder` is unknown in 03b_split; it stands in 03_clean")])
 def test_stages_that_contradict_one_another_are_refused_before_anything_runs(tmp_path, text, complaint):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ParameterError) as error: read_params(tmp_path / "mine.yaml")

@@ -32,8 +32,10 @@ def x(monkeypatch):
     folder = os.environ.get("REPLYTUNE_DUMPS")
     saved = next(Path(folder).glob("twscrape*.json"), None) if folder else None
     if saved is None: pytest.skip("REPLYTUNE_DUMPS names no folder with a twscrape response")
-    twscrape = without_telemetry()
-    import twscrape.api, twscrape.queue_client, twscrape.telemetry
+    without_telemetry()
+    import twscrape.api
+    import twscrape.queue_client
+    import twscrape.telemetry
     answer = json.loads(saved.read_text())
 
     class Handler(BaseHTTPRequestHandler):
@@ -77,7 +79,6 @@ def test_direct_replies_are_collected_and_a_second_time_asks_nothing(x, tmp_path
 
 
 def test_telemetry_is_off_and_secrets_stay_in_memory(x, tmp_path):
-    import twscrape.telemetry
     buy(order(tmp_path))
     assert os.environ["TWS_TELEMETRY"] == "0" and any(token in ("fedcba9876543210", "66554433221100") for _, token in x.asked)
     text = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())

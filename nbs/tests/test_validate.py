@@ -1,16 +1,15 @@
 """Filters: what was planted in the sample is found, reason by reason; ordinary text is left alone; models are named, batched and asked once."""
 import json
-import os
 import runpy
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from replytune.schema import Pair, ParameterError, StageError
-from replytune.files import read_rows, resolve, sha256
+from replytune.files import resolve, sha256
 from replytune.run import Run, sample_copy, sample_rows
 from replytune.vectors import ScoreCache
-from replytune.validate import Measures, RejectReason, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened, words_of
+from replytune.validate import RejectReason, ValidateParams, data_warnings, decide, generic_share, measure, measure_cheaply, personal_data, spam_words, toxicity_model, validate_stage, what_if, widened, words_of
 
 from tiny_detoxify import make_detoxify
 

@@ -3,7 +3,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -100,9 +99,11 @@ def test_a_file_of_the_assets_counts_where_it_is_read(version, tmp_path):
     note = lambda text: (tmp_path / "assets/note.txt").write_text(text)
     oven = 'from replytune.mill import asset\ndef bread_stage(): return asset("note.txt")\n'
     mill = "def asset(name): return name\n"
-    note("warm"); before = version(oven, mill)
+    note("warm")
+    before = version(oven, mill)
     assert version(oven, mill + "\n") == before
-    note("hot"); assert version(oven, mill) != before
+    note("hot")
+    assert version(oven, mill) != before
     assert version(oven.replace("note.txt", "other.txt"), mill) != before
 
 

@@ -7,19 +7,20 @@ __all__ = ['EXIT_CODES', 'job_of', 'run_stage', 'run_line', 'show_provenance', '
 
 # %% ../nbs/09z_line.ipynb #09za4
 import argparse
-import fcntl
 import json
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
-from .schema import STAGES, ParameterError, StageError, stage_number
-from .files import project_root, resolve, sha256, write_text
+from .schema import STAGES, ParameterError, StageError, error_of, flow, stage_number
+from .files import locked, project_root, resolve, sha256, write_text
 from replytune.params import (
     StageParams, load_secrets, read_params, stage_function, stage_module, stage_params,
 )
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, why_run
+from .charts import COLOURS
 from .plan import rebuild_checkpoint
 from .report import verdict_sentence
 from .publish import export_dataset
@@ -37,10 +38,8 @@ def job_of(stage: str):
     page.cells = [page.cells[0], nbformat.v4.new_code_cell(source, id="library"), *tagged]
     return page
 
-
-def run_stage(
-    stage: str, params: StageParams, folder: Path, notebook: bool = True, lessons: bool = False
-):
+# %% ../nbs/09z_line.ipynb #c069cb60
+def run_stage(stage: str, params: StageParams, folder: Path, notebook: bool = True, lessons: bool = False):
     """Execute one stage: the job cells of its page, with `lessons` the whole page, or (`notebook=False`)
     its function alone"""
     params = params.model_copy(update={"run": str(folder)})
@@ -66,8 +65,7 @@ def run_stage(
         try:
             execute(page())
         except RuntimeError as error:  # another program took the kernel's port before it was up
-            if "Kernel died before replying" not in str(error):
-                raise
+            if "Kernel died before replying" not in str(error): raise
             execute(page())
     except PapermillExecutionError as error:
         raise StageError(
@@ -85,40 +83,27 @@ def run_line(
     lessons: bool = False,
 ) -> int:
     "Run the stages from `first` to `last`; returns how many were executed"
-    if not folder:
-        raise ParameterError("no run folder is named; give one such as runs/first")
+    if not folder: raise ParameterError("no run folder is named; give one such as runs/first")
     params, run = read_params(resolve(params_file)), Run(folder)
     numbers = [stage_number(stage) for stage in STAGES]
     if first not in numbers or last not in numbers or first > last:
         raise ParameterError(f"FROM={first} TO={last}: stages are {', '.join(numbers)}, in this order")
     run.folder.mkdir(parents=True, exist_ok=True)
     executed = 0
-    with open(run / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StageError(
-                f"{run.folder} is being worked on by another command; wait for it or stop it"
-            ) from None
+    with locked(run / "run", f"{run.folder} is being worked on by another command; wait for it or stop it"):
         for stage in (stage for stage in STAGES if first <= stage_number(stage) <= last):
-            reason = (
-                "forced"
-                if force
-                else why_run(run, stage, params[stage].model_copy(update={"run": str(run.folder)}))
-            )
-            if reason is None:
+            given = params[stage].model_copy(update={"run": str(run.folder)})
+            if (reason := "forced" if force else why_run(run, stage, given)) is None:
                 print(f"{stage:12} done before, unchanged: skipped", flush=True)
                 continue
             print(f"{stage:12} running ({reason})", flush=True)
             started = time.monotonic()
             run_stage(stage, params[stage], run.folder, notebooks, lessons)
             executed += 1
-            counts = run.manifest()[stage]["counts"]
-            print(
-                f"{'':12} {', '.join(f'{name} {count}' for name, count in list(counts.items())[:6])}"
-                f" [{time.monotonic() - started:.0f} s]",
-                flush=True,
+            said = ", ".join(
+                f"{name} {count}" for name, count in list(run.manifest()[stage]["counts"].items())[:6]
             )
+            print(f"{'':12} {said} [{time.monotonic() - started:.0f} s]", flush=True)
     return executed
 
 # %% ../nbs/09z_line.ipynb #14854e1b
@@ -143,7 +128,7 @@ def show_provenance(folder: str) -> int:
             print(f"   wrote {used[:12]}  {name}{'' if intact else '   MISSING OR CHANGED'}")
     return int(bad > 0)
 
-
+# %% ../nbs/09z_line.ipynb #2d9eca40
 def show_verdict(folder: str) -> int:
     "Print the decision; its exit code lets a script act on it"
     run = Run(folder)
@@ -193,8 +178,7 @@ def parser() -> argparse.ArgumentParser:
         "--lessons", action="store_true", help="execute the whole page of each stage, not its job alone"
     )
     line.add_argument(
-        "--no-notebooks",
-        action="store_true",
+        "--no-notebooks", action="store_true",
         help="call the stages' functions without executing their pages",
     )
     for name, what in (
@@ -220,10 +204,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         load_secrets()
-        if given.command == "provenance":
-            return show_provenance(given.run)
-        if given.command == "verdict":
-            return show_verdict(given.run)
+        if given.command == "provenance": return show_provenance(given.run)
+        if given.command == "verdict": return show_verdict(given.run)
         if given.command == "export":
             print(export_dataset(given.run, given.target, given.texts))
             return 0
@@ -234,8 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
             batches = rebuild_checkpoint(Run(given.run) / "purchase")
             print(f"{batches} batches are known again; `replytune run` goes on with them")
             return 0
-        if given.command == "promote":
-            return promote(given.run, given.target)
+        if given.command == "promote": return promote(given.run, given.target)
         how = given.force, not given.no_notebooks, given.lessons
         run_line(given.run, given.params, given.first, given.last, *how)
         if (report := Run(given.run) / "report.html").exists() and given.last == stage_number(STAGES[-1]):

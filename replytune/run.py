@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 from typing import Iterable, NamedTuple
 
-from .schema import FILES, Pair, Record, StageError, error_of, stage_number
+from .schema import FILES, Pair, Record, StageError, error_of, flow, stage_number
 from replytune.files import (
     file_hashes, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
 )
@@ -43,7 +43,7 @@ class Definition(NamedTuple):
         "Both of two statements about one name"
         return Definition(self.meaning + other.meaning, self.uses | other.uses)
 
-
+# %% ../nbs/00d_run.ipynb #cd85c2f9
 def meaning(part) -> str:
     "A syntax tree as text that keeps what the code does and drops comments, layout and docstrings"
     if isinstance(part, list):
@@ -65,7 +65,7 @@ def _says_nothing(node) -> bool:
     alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return alone or isinstance(node, ast.Pass)
 
-
+# %% ../nbs/00d_run.ipynb #d7ca36a3
 def looked_up_and_set(node: ast.stmt) -> tuple[set[str], set[str]]:
     """The names that a top-level statement looks up outside itself (those local to its functions and
     classes are not), and the names that it binds"""
@@ -97,8 +97,7 @@ def _may_change(node: ast.stmt, looked_up: set[str]) -> set[str]:
 
 def _ours(node: ast.AST) -> str | None:
     "The module of ours that a statement imports names from"
-    if not isinstance(node, ast.ImportFrom):
-        return None
+    if not isinstance(node, ast.ImportFrom): return None
     name = node.module or ""
     return name.rpartition(".")[2] if node.level == 1 or name.startswith("replytune.") else None
 
@@ -115,7 +114,7 @@ def _named_in_texts(node: ast.stmt) -> set[tuple[str, str]]:
     }
     return read | {(entry[1], entry[2]) for text in texts if (entry := ENTRY_POINT.fullmatch(text))}
 
-
+# %% ../nbs/00d_run.ipynb #24933787
 @cache
 def definitions(source: str) -> dict[str, Definition]:
     "Every top-level name of a module with its meaning, over all statements that set or change it"
@@ -160,8 +159,7 @@ def code_version(module: str, start: str | None = None, package: Path | None = N
     def targets(where: str, name: str) -> list[tuple[str, str]]:
         "Where the definition of a name stands: itself, or what it was imported as"
         here = known(where).get(name)
-        if here is None or here.meaning:
-            return [(where, name)] if here else []
+        if here is None or here.meaning: return [(where, name)] if here else []
         return [place for module, used in sorted(here.uses) for place in targets(module, used)]
 
     if not (todo := targets(module, start)):
@@ -169,8 +167,7 @@ def code_version(module: str, start: str | None = None, package: Path | None = N
     seen = {}
     while todo:
         where, name = todo.pop()
-        if (where, name) in seen:
-            continue
+        if (where, name) in seen: continue
         here, edges = known(where)[name], []
         for module, used in sorted(here.uses):
             places = targets(module or where, used)
@@ -208,8 +205,7 @@ class Run:
     def manifest(self) -> dict[str, dict]:
         "The sections by stage; an unreadable manifest is an error, not an empty one"
         path = self / "manifest.json"
-        if not path.exists():
-            return {}
+        if not path.exists(): return {}
         try:
             sections = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
@@ -290,8 +286,7 @@ class Stage:
     def source(self, path) -> Path:
         "Note a file from outside the run folder; returns its resolved path"
         resolved = resolve(path)
-        if not resolved.is_file():
-            raise StageError(f"{self.name}: there is no file {path}")
+        if not resolved.is_file(): raise StageError(f"{self.name}: there is no file {path}")
         self.sources[str(path)] = sha256(resolved)
         return resolved
 
@@ -322,18 +317,9 @@ class Stage:
     def section(self) -> dict:
         "What the manifest keeps of this stage"
         return dict(
-            read=self.read,
-            sources=self.sources,
-            appended=self.appended,
-            took=self.took,
-            wrote=self.wrote,
-            counts=self.counts,
-            notes=self.notes,
-            parameters=stored_params(self.params),
-            seeds=self.seeds,
-            models=self.models,
-            packages=package_versions(),
-            code=code_version(stage_module(self.name)),
+            read=self.read, sources=self.sources, appended=self.appended, took=self.took, wrote=self.wrote,
+            counts=self.counts, notes=self.notes, parameters=stored_params(self.params), seeds=self.seeds,
+            models=self.models, packages=package_versions(), code=code_version(stage_module(self.name)),
             finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
 
@@ -342,7 +328,7 @@ def stored_params(params: StageParams) -> dict:
     "Parameters as the manifest keeps them: all but the run folder, which is where it lies"
     return params.model_dump(mode="json", exclude={"run"})
 
-
+# %% ../nbs/00d_run.ipynb #a85f1393
 @contextmanager
 def open_stage(name: str, params: StageParams, reads: Iterable[str] = ()):
     "Run a stage's body between checked inputs and a signed manifest section"
@@ -365,18 +351,16 @@ def sample_copy(stage: str) -> Run:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     copy = Run(folder)
     for earlier, section in sample.manifest().items():
-        if earlier >= stage:
-            continue
+        if earlier >= stage: continue
         for name in section["wrote"]:
-            if not (sample / name).exists():
-                continue
+            if not (sample / name).exists(): continue
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(sample / name, copy / name)
         copy.save_section(earlier, section)
     copy_cache(copy / "cache")  # what was encoded once need not be encoded again
     return copy
 
-
+# %% ../nbs/00d_run.ipynb #0afbb917
 def copy_cache(target: Path):
     "The sample's scores and vectors, each store whole although others may be adding to it"
     for keys in resolve(SAMPLE_CACHE).glob("*.jsonl"):
@@ -386,7 +370,7 @@ def copy_cache(target: Path):
                 if file.exists():
                     shutil.copyfile(file, target / file.name)
 
-
+# %% ../nbs/00d_run.ipynb #bd137c50
 def sample_rows(name: str) -> list[dict]:
     "The rows of one file of the bundled sample run, for a page's lessons"
     return read_rows(Run(SAMPLE_RUN) / name)
@@ -395,23 +379,19 @@ def sample_rows(name: str) -> list[dict]:
 def why_run(run: Run, stage: str, params: StageParams) -> str | None:
     "`None` if the stage is done and would do the same again; else the reason to run it"
     section = run.manifest().get(stage)
-    if section is None:
-        return "not finished yet"
+    if section is None: return "not finished yet"
     if section["parameters"] != stored_params(params):
         old, new = section["parameters"], stored_params(params)
         changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         return f"parameters changed: {', '.join(changed)}"
-    if section["code"] != code_version(stage_module(stage)):
-        return "its code changed"
+    if section["code"] != code_version(stage_module(stage)): return "its code changed"
     for name, used in section["sources"].items():
         if not resolve(name).is_file() or sha256(resolve(name)) != used:
             return f"{name} changed"
     for name, used in section["read"].items():
-        if check_input(run, name) != used:
-            return f"{name} changed"
+        if check_input(run, name) != used: return f"{name} changed"
     for name, used in section["appended"].items():
-        if file_hashes(run / name) != used:
-            return f"{name}/ was added to"
+        if file_hashes(run / name) != used: return f"{name}/ was added to"
     for other, values in section.get("took", {}).items():
         now = run.manifest().get(other, {}).get("parameters", {})
         if changed := [name for name, value in values.items() if now.get(name) != value]:
@@ -432,13 +412,13 @@ class Toy(NamedTuple):
     label: str  # what is said wherever its numbers stand
     folder: str  # the function that makes its folder (page 00h)
 
-
+# %% ../nbs/00d_run.ipynb #a802d4a6
 TOYS = {
     "smollm2": Toy("135M model", "replytune.models:packaged_smollm2"),
     "tiny-qwen3": Toy("random toy model", "replytune.models:tiny_qwen3"),
 }
 
-
+# %% ../nbs/00d_run.ipynb #00dc1a2b
 def is_sample(manifest: dict[str, dict]) -> bool:
     "Was the run made from the invented sample: under any name, or bought at a rehearsal?"
     collected = manifest["01_collect"]
@@ -448,15 +428,14 @@ def is_sample(manifest: dict[str, dict]) -> bool:
     ) in collected["sources"].values()
     return invented or copied or bool(collected["notes"].get("purchase", {}).get("rehearsal"))
 
-
+# %% ../nbs/00d_run.ipynb #c7190ec6
 def review_caveat(manifest: dict[str, dict]) -> str:
     "What must be said about the review; empty if people decided everything"
     reviewers = manifest.get("04_review", {}).get("notes", {}).get("reviewers", [])
-    if set(reviewers) <= {RULES}:
-        return "no human review"
+    if set(reviewers) <= {RULES}: return "no human review"
     return "partly reviewed by written rules" if RULES in reviewers else ""
 
-
+# %% ../nbs/00d_run.ipynb #d460ee45
 def disclaimer(manifest: dict[str, dict]) -> str:
     "The warning that every number of this run must carry; empty for a real run"
     reasons = ["invented data"] * is_sample(manifest)

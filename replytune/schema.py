@@ -19,11 +19,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 class StageError(RuntimeError):
     "A stage cannot go on; the message names the file or value and what to do"
 
-
+# %% ../nbs/00_schema.ipynb #d4edf29f
 class ParameterError(ValueError):
     "A parameter has a wrong name or value; the message names it and the fix"
 
-
+# %% ../nbs/00_schema.ipynb #c63e9fc8
 def error_of(function, *arguments, **named) -> str:
     "The message of the error that a call must raise; used by the pages' lessons"
     try:
@@ -41,7 +41,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-
+# %% ../nbs/00_schema.ipynb #58a19982
 class Pair(Record):
     "A tweet and one human reply to it"
 
@@ -85,28 +85,20 @@ class Unavailable:
     def __str__(self):
         return f"unavailable ({self.reason})"
 
-
+# %% ../nbs/00_schema.ipynb #52b87e27
 def unavailable(reason: str) -> Unavailable:
     "What a metric returns in place of a number"
     return Unavailable(reason)
 
-
+# %% ../nbs/00_schema.ipynb #6ef483fd
 def number_or_reason(value) -> float | dict:
     "A metric as JSON: the number itself, or `{'unavailable': reason}`"
     return {"unavailable": value.reason} if isinstance(value, Unavailable) else float(value)
 
 # %% ../nbs/00_schema.ipynb #00a1c2d3
 STAGES = (
-    "01_collect",
-    "02_validate",
-    "03_clean",
-    "03b_split",
-    "04_review",
-    "05_generate",
-    "06_train",
-    "07_judge",
-    "08_stats",
-    "09_report",
+    "01_collect", "02_validate", "03_clean", "03b_split", "04_review", "05_generate", "06_train",
+    "07_judge", "08_stats", "09_report",
 )
 
 
@@ -122,7 +114,7 @@ class Arm(Record):
     colour: str  # in every chart
     what: str
 
-
+# %% ../nbs/00_schema.ipynb #22ffe9f5
 ARMS = {
     "base": Arm(stage="05_generate", colour="#7f7f7f", what="the untouched model"),
     "null": Arm(stage="05_generate", colour="#bcbcbc", what="the untouched model with another seed"),
@@ -133,12 +125,12 @@ ARMS = {
     "human": Arm(stage="05_generate", colour="#2e8b57", what="the best-liked real reply"),
 }
 
-
+# %% ../nbs/00_schema.ipynb #00b1f4a6
 def replies_file(arm: str) -> str:
     "Where an arm's replies lie in a run folder"
     return f"generations/{arm}.jsonl"
 
-
+# %% ../nbs/00_schema.ipynb #b17cd961
 def check_contrast(contrast: str) -> str:
     "`tuned-base` as it is; `ValueError` unless it names two different arms"
     one, _, other = contrast.partition("-")
@@ -148,7 +140,7 @@ def check_contrast(contrast: str) -> str:
         )
     return contrast
 
-
+# %% ../nbs/00_schema.ipynb #00b1e3f5
 FILES = {  # which stage writes what the later ones read
     "pairs.jsonl": "01_collect",
     "valid.jsonl": "02_validate",
@@ -176,7 +168,7 @@ class Chart:
     def _repr_mimebundle_(self, **_):
         return {"image/svg+xml": self.svg, "text/plain": f"[chart: {self.alt}]"}
 
-
+# %% ../nbs/00_schema.ipynb #00b2a5b7
 BOX, PITCH = (100, 38), (172, 74)  # of a box and from one to the next: width and height in pixels
 
 
@@ -218,11 +210,12 @@ def flow(
         box = f'<rect {place} width="{BOX[0]}" height="{BOX[1]}" rx="6"'
         parts += [f'{box} fill="white" stroke="{colours.get(name, "#777777")}"/>', _words(name, x, y, 12)]
     tip = '<marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
-    words = f'role="img" aria-label="{html.escape(alt, quote=True)}"'
+    label = f'role="img" aria-label="{html.escape(alt, quote=True)}"'
     size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" style="max-width:100%;height:auto"'
-    start = f'<svg xmlns="http://www.w3.org/2000/svg" {words} {size} font-family="sans-serif" fill="#333333"'
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" {label} {size} font-family="sans-serif"'
     head = f'<defs>{tip}<path d="M0,0 L8,3 L0,6 z" fill="#777777"/></marker></defs>'
-    return Chart(f"{start}>{head}{''.join(parts)}</svg>", alt)
+    drawn = "".join(parts)
+    return Chart(f'{start} fill="#333333">{head}{drawn}</svg>', alt)
 
 # %% ../nbs/00_schema.ipynb #00a9e0f1
 def pipeline_picture() -> Chart:

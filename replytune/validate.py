@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['WORD', 'SPAM_WORDS', 'SPAM_PHRASES', 'SPAM_LINES', 'GENERIC_WORDS', 'GENERIC_PHRASES', 'GENERIC_LINES', 'STOP_WORDS',
-           'UNKNOWN', 'UNKNOWN_OF', 'ValidateParams', 'words_of', 'line_of', 'spam_words', 'generic_share',
-           'personal_data', 'telephone', 'like_a_number', 'english_probability', 'toxicity_model', 'Measures',
-           'measure_cheaply', 'RejectReason', 'outside', 'says_english', 'reasons_without_models', 'decide', 'widened',
-           'toxicity_name', 'measure', 'what_if', 'what_if_chart', 'data_warnings', 'reasons_chart', 'one_example_each',
-           'validate_stage']
+           'RULES', 'OF_MODELS', 'UNKNOWN_OF', 'RejectReason', 'UNKNOWN', 'ValidateParams', 'words_of', 'line_of',
+           'spam_words', 'generic_share', 'personal_data', 'telephone', 'like_a_number', 'english_probability',
+           'toxicity_model', 'Measures', 'measure_cheaply', 'outside', 'says_english', 'reasons_without_models',
+           'decide', 'widened', 'toxicity_name', 'measure', 'what_if', 'what_if_chart', 'data_warnings',
+           'reasons_chart', 'one_example_each', 'validate_stage']
 
 # %% ../nbs/02_validate.ipynb #49063f45
 import json
@@ -279,73 +279,51 @@ def measure_cheaply(pair: Pair) -> Measures:
     )
 
 # %% ../nbs/02_validate.ipynb #d71a7627
-class RejectReason(StrEnum):
-    "Every reason a pair is turned down, in the order they are told"
-
-    tweet_is_retweet = "tweet_is_retweet"
-    tweet_is_quote = "tweet_is_quote"
-    tweet_language = "tweet_language"
-    tweet_likes_unknown = "tweet_likes_unknown"
-    tweet_likes = "tweet_likes"
-    tweet_retweets_unknown = "tweet_retweets_unknown"
-    tweet_retweets = "tweet_retweets"
-    reply_likes_unknown = "reply_likes_unknown"
-    reply_likes = "reply_likes"
-    followers_unknown = "followers_unknown"
-    followers = "followers"
-    delay_unknown = "delay_unknown"
-    delay = "delay"
-    media = "media"
-    link = "link"
-    characters = "characters"
-    unique_words = "unique_words"
-    generic = "generic"
-    spam = "spam"
-    personal_data = "personal_data"
-    language = "language"
-    toxic = "toxic"
-    unmeasured = "unmeasured"  # the models were not asked: other measures are far outside
-
-# %% ../nbs/02_validate.ipynb #02c6c7d8
-UNKNOWN = frozenset(reason for reason in RejectReason if reason.endswith("_unknown"))
-UNKNOWN_OF = {RejectReason(reason.removesuffix("_unknown")): reason for reason in UNKNOWN}
-
-
 def outside(
     value: int | None,  # as measured; `None`: never delivered
     low: int,
     high: int,
-    reason: RejectReason,  # given outside `low` to `high`
-) -> list[RejectReason]:  # empty within the bounds
-    "Why a bounded measure turns a pair down"
-    if value is None: return [UNKNOWN_OF[reason]]
-    return [] if low <= value <= high else [reason]
+) -> bool | None:  # `None`: nobody knows
+    "Does a measure lie outside its bounds?"
+    return None if value is None else not low <= value <= high
 
-# %% ../nbs/02_validate.ipynb #309c6c1a
+# %% ../nbs/02_validate.ipynb #8dfca341
 def says_english(label: str | None) -> bool:
     "Does the platform's label mean English, of whatever country?"
     return label is not None and label.lower().replace("_", "-").split("-")[0] == "en"
 
+# %% ../nbs/02_validate.ipynb #02c6c7d8
+RULES = {  # a reason against a pair, and when it holds for the measures `m` and the bounds `p`
+    "tweet_is_retweet": lambda m, p: m.tweet_is_retweet,
+    "tweet_is_quote": lambda m, p: m.tweet_is_quote,
+    "tweet_language": lambda m, p: m.tweet_language is not None and not says_english(m.tweet_language),
+    "tweet_likes": lambda m, p: outside(m.tweet_likes, p.tweet_likes_min, p.tweet_likes_max),
+    "tweet_retweets": lambda m, p: outside(m.tweet_retweets, p.tweet_retweets_min, p.tweet_retweets_max),
+    "reply_likes": lambda m, p: outside(m.reply_likes, p.reply_likes_min, p.reply_likes_max),
+    "followers": lambda m, p: outside(m.followers, p.followers_min, p.followers_max),
+    "delay": lambda m, p: outside(m.delay, p.delay_min_seconds, p.delay_max_seconds),
+    "media": lambda m, p: m.media > 0,
+    "link": lambda m, p: m.links > 0,
+    "characters": lambda m, p: outside(m.characters, p.characters_min, p.characters_max),
+    "unique_words": lambda m, p: m.unique_words < p.unique_words_min,
+    "generic": lambda m, p: m.generic_share >= p.generic_share_max,
+    "spam": lambda m, p: bool(m.spam_words),
+    "personal_data": lambda m, p: bool(m.personal_data),
+}
+OF_MODELS = ("language", "toxic", "unmeasured")  # the last: they were not asked
+
+# %% ../nbs/02_validate.ipynb #309c6c1a
+UNKNOWN_OF = {name: f"{name}_unknown" for name in RULES if Measures.__annotations__.get(name) == int | None}
+_WORDS = [word for name in RULES for word in (UNKNOWN_OF.get(name), name) if word]
+RejectReason = StrEnum("RejectReason", {word: word for word in (*_WORDS, *OF_MODELS)})
+UNKNOWN = frozenset(map(RejectReason, UNKNOWN_OF.values()))
+
 
 def reasons_without_models(m: Measures, p: ValidateParams) -> Iterator[RejectReason]:
-    "Every reason that needs no model, in the order of `RejectReason`; all of them, not the first"
-    if m.tweet_is_retweet: yield RejectReason.tweet_is_retweet
-    if m.tweet_is_quote: yield RejectReason.tweet_is_quote
-    foreign = m.tweet_language is not None and not says_english(m.tweet_language)
-    if foreign: yield RejectReason.tweet_language
-    yield from outside(m.tweet_likes, p.tweet_likes_min, p.tweet_likes_max, RejectReason.tweet_likes)
-    retweets = m.tweet_retweets, p.tweet_retweets_min, p.tweet_retweets_max
-    yield from outside(*retweets, RejectReason.tweet_retweets)
-    yield from outside(m.reply_likes, p.reply_likes_min, p.reply_likes_max, RejectReason.reply_likes)
-    yield from outside(m.followers, p.followers_min, p.followers_max, RejectReason.followers)
-    yield from outside(m.delay, p.delay_min_seconds, p.delay_max_seconds, RejectReason.delay)
-    if m.media: yield RejectReason.media
-    if m.links: yield RejectReason.link
-    yield from outside(m.characters, p.characters_min, p.characters_max, RejectReason.characters)
-    if m.unique_words < p.unique_words_min: yield RejectReason.unique_words
-    if m.generic_share >= p.generic_share_max: yield RejectReason.generic
-    if m.spam_words: yield RejectReason.spam
-    if m.personal_data: yield RejectReason.personal_data
+    "Every reason that needs no model, in the order of the table; all of them, not the first"
+    for name, rule in RULES.items():
+        if (holds := rule(m, p)) is None: yield RejectReason(UNKNOWN_OF[name])
+        elif holds: yield RejectReason(name)
 
 # %% ../nbs/02_validate.ipynb #02d1b2c3
 def decide(found: Measures, bounds: ValidateParams) -> list[RejectReason]:

@@ -182,11 +182,12 @@ def test_a_papermill_parameter_wins_and_an_unknown_one_stops(tmp_path):
 
 
 def test_two_commands_cannot_share_a_run(tmp_path, params_file):
-    import fcntl
-    (tmp_path / "run").mkdir()
-    with open(tmp_path / "run/.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    hold = "import sys, time; from pathlib import Path; from replytune.files import locked\nwith locked(Path(sys.argv[1]) / 'run'): print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline().strip() == "held"
         with pytest.raises(StageError, match="another command"): run_line(str(tmp_path / "run"), params_file)
+    finally: other.kill()
 
 
 def test_errors_of_a_stage_are_told_as_they_are(tmp_path, capsys):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NAMES', 'PLACEHOLDERS', 'paths', 'values', 'first', 'Damage', 'damaged_id', 'id_of', 'unpack', 'read_text',
-           'iterate_json', 'unflatten', 'table_in', 'iterate_csv', 'is_post', 'posts_inside', 'unwrap',
-           'without_telemetry', 'raw_posts', 'read_items']
+           'iterate_json', 'unflatten', 'table_in', 'iterate_csv', 'without_telemetry', 'raw_posts', 'is_post',
+           'posts_inside', 'unwrap', 'read_items']
 
 # %% ../nbs/00i_dumps.ipynb #00i0d4e5
 import csv
@@ -284,6 +284,38 @@ def _row_trouble(cells: list[str] | None, names: list[str], last: list[str], del
             pass
     return ""
 
+# %% ../nbs/00i_dumps.ipynb #00i4a1b2
+def without_telemetry():
+    "Import `twscrape` with its usage telemetry off; `ImportError` where the extra is not installed"
+    os.environ["TWS_TELEMETRY"] = "0"
+    import twscrape
+
+    return twscrape
+
+
+def _is_raw_response(item: dict) -> bool:
+    data = item.get("data")
+    return isinstance(data, dict) and "id" not in item and '"tweet_results"' in json.dumps(data)
+
+# %% ../nbs/00i_dumps.ipynb #8a95e373
+def raw_posts(item: dict) -> list:
+    "The posts of a response of X itself, read by twscrape; what it cannot read is a `Damage`"
+    try:
+        without_telemetry()
+        from twscrape.models import parse_tweets, to_old_rep
+    except ImportError:
+        advice = "a raw X response; `pip install replytune[twscrape]` reads it"
+        return [Damage("other_format", advice)]
+    try:
+        given = list(to_old_rep(item)["tweets"])
+        read = [json.loads(tweet.json()) for tweet in parse_tweets(item)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"a raw X response that twscrape cannot read ({type(error).__name__}: {error})"
+        return [Damage("other_format", replace_lone_surrogates(what)[:200])]
+    lost = sorted(set(map(str, given)) - {str(row.get("id_str")) for row in read})
+    detail = "a post of a raw X response that twscrape cannot read"
+    return read + [Damage("other_format", id=id[:40], detail=detail) for id in lost]
+
 # %% ../nbs/00i_dumps.ipynb #35dfc3d2
 _IDS, _AUTHORS = ({path[0] for path in paths(field)} for field in ("id", "author"))
 _TEXTS = {path[0]: str if len(path) == 1 else dict for path in paths("text")}
@@ -374,38 +406,6 @@ def unwrap(item) -> list:
         row for part in item.values() if isinstance(part, list) for row in part if isinstance(row, dict)
     ]
     return told or [item]  # a response without posts says why in its list of errors
-
-# %% ../nbs/00i_dumps.ipynb #00i4a1b2
-def without_telemetry():
-    "Import `twscrape` with its usage telemetry off; `ImportError` where the extra is not installed"
-    os.environ["TWS_TELEMETRY"] = "0"
-    import twscrape
-
-    return twscrape
-
-
-def _is_raw_response(item: dict) -> bool:
-    data = item.get("data")
-    return isinstance(data, dict) and "id" not in item and '"tweet_results"' in json.dumps(data)
-
-# %% ../nbs/00i_dumps.ipynb #8a95e373
-def raw_posts(item: dict) -> list:
-    "The posts of a response of X itself, read by twscrape; what it cannot read is a `Damage`"
-    try:
-        without_telemetry()
-        from twscrape.models import parse_tweets, to_old_rep
-    except ImportError:
-        advice = "a raw X response; `pip install replytune[twscrape]` reads it"
-        return [Damage("other_format", advice)]
-    try:
-        given = list(to_old_rep(item)["tweets"])
-        read = [json.loads(tweet.json()) for tweet in parse_tweets(item)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"a raw X response that twscrape cannot read ({type(error).__name__}: {error})"
-        return [Damage("other_format", replace_lone_surrogates(what)[:200])]
-    lost = sorted(set(map(str, given)) - {str(row.get("id_str")) for row in read})
-    detail = "a post of a raw X response that twscrape cannot read"
-    return read + [Damage("other_format", id=id[:40], detail=detail) for id in lost]
 
 # %% ../nbs/00i_dumps.ipynb #00i4c3d4
 def read_items(path) -> Iterator:

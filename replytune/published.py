@@ -7,6 +7,7 @@ __all__ = ['OF_FIELDS', 'class_source', 'fields_of', 'page_cells', 'fields_table
 
 # %% ../nbs/00j_published.ipynb #00j0d4e5
 import ast
+import importlib.util
 import json
 import re
 from functools import cache
@@ -21,7 +22,8 @@ OF_FIELDS = {"BaseModel", "Record", "StageParams", "StrEnum", "NamedTuple", "dat
 
 def class_source(name: str) -> str | None:
     "The source of a class of ours that is made of fields, from whatever module holds it; else `None`"
-    for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+    package = Path(importlib.util.find_spec("replytune").origin).parent
+    for file in sorted(package.glob("[a-z]*.py")):
         text = file.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
             if isinstance(node, ast.ClassDef) and node.name == name:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from readme import PICTURE, picture, readme
+from replytune.run import looked_up_and_set
 from replytune.schema import STAGES
 from replytune.files import project_root
 from replytune.params import stage_module, stage_params
@@ -135,6 +136,35 @@ def test_pages_read_as_pages(path):
         if is_exported(cell): assert not cell["outputs"], "an exported cell shows nothing"
     prose_free = max(map(len, re.findall("c+", "".join("m" if cell["cell_type"] == "markdown" else "c" for cell in page))), default=0)
     assert prose_free <= 7, f"{prose_free} code cells without a word between them"
+
+
+def needs_below(path: Path) -> list[str]:
+    "What a cell needs, itself or through definitions of its page, that stands further down: in a notebook it would not run"
+    defined, uses, steps, made = {}, {}, [], set()  # `made`: what the page takes from the library it exports, to begin with its result
+    for place, cell in enumerate(cell for cell in cells(path) if cell["cell_type"] == "code"):
+        looked = set()
+        for node in ast.parse(cell["source"]).body:
+            names, bound = looked_up_and_set(node)
+            for name in bound: defined.setdefault(name, place)
+            if isinstance(node, ast.ImportFrom) and node.module == f"replytune.{module_of(path)}": made |= bound
+            if is_exported(cell) or isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                for name in bound: uses.setdefault(name, set()).update(names)
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)): looked |= names
+        if not is_exported(cell): steps.append((place, looked))
+    found = []
+    for place, todo in steps:
+        seen, todo = set(), set(todo)
+        while todo:
+            name = todo.pop()
+            seen.add(name)
+            todo |= (set() if name in made else uses.get(name, set())) - seen
+        found += [f"cell {place}: {name}" for name in sorted(seen) if defined.get(name, -1) > place]
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_page_runs_from_top_to_bottom(path):
+    assert not needs_below(path)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

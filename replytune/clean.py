@@ -121,7 +121,7 @@ def dropped_rows(pairs: list[Pair], kind: str) -> list[dict]:
     rest = {"kind": kind, "keeper": None, "similarity": None}
     return [{"reply_id": pair.reply_id} | rest | {"reply": pair.reply} for pair in pairs]
 
-
+# %% ../nbs/03_clean.ipynb #9ac58b6c
 def cap_authors(
     pairs: list[Pair],
     limit: int,  # replies of one author, whatever the case of the handle

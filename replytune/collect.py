@@ -149,7 +149,7 @@ def count_of(value) -> int | None:
         value = int(value)
     return value if isinstance(value, int) and 0 <= value < 10**18 else None
 
-
+# %% ../nbs/01_collect.ipynb #cdc48b2e
 def flag_of(value) -> bool:
     "Whether a flag is set; tables say it with words, and some dialects put the quoted post itself there"
     if isinstance(value, str):
@@ -257,7 +257,7 @@ def link_count(item: dict, text: str) -> int:
     "Links that are not the post's own media"
     return max(len(_list(first(item, "listed_links"))), len(re.findall(r"https?://\S+|\bwww\.\S+", text)))
 
-
+# %% ../nbs/01_collect.ipynb #1aba5f76
 def is_advert(item: dict) -> bool:
     """A promoted post: flagged as one, sent by an advertiser's tool, or carrying the card that only X's ad
     manager makes"""

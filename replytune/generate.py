@@ -217,7 +217,7 @@ class Material(NamedTuple):
     vectors: Vectors
     params: GenerateParams
 
-
+# %% ../nbs/05_generate.ipynb #6d20fdcc
 class Recipe(NamedTuple):
     "In what an arm differs from the plain model; each function is given the material"
 

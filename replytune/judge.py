@@ -63,13 +63,13 @@ class Verdict(Record):
     winner: Literal["first", "second", "tie"]
     probability: float | None = None
 
-
+# %% ../nbs/07_judge.ipynb #d5424e6c
 class Unscored(Record):
     "No verdict, and why; never counted as a tie or a loss"
 
     reason: str
 
-
+# %% ../nbs/07_judge.ipynb #98a473e7
 class Judge(Protocol):
     "Anything that compares two replies"
 

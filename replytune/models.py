@@ -119,7 +119,7 @@ class Precision(NamedTuple):
     weights: str  # nf4, or none: as they were delivered
     compute: str  # bfloat16 or float32
 
-
+# %% ../nbs/00h_models.ipynb #42156e71
 def choose_precision(
     quantization: str = "auto",  # or `nf4` or `none`, to have it so on any processor
 ) -> Precision:
@@ -196,7 +196,7 @@ def model_hash(name: str) -> str:
     )  # the one left out records how it was downloaded
     return sha256("".join(f"{file.name}{sha256(file)}" for file in files))[:16]
 
-
+# %% ../nbs/00h_models.ipynb #9d69d01b
 def weights_label(name: str, precision: Precision) -> str:
     "A model's hash and number format in one line, as every reply carries it"
     return f"{model_hash(name)} {' '.join(precision)}"

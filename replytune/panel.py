@@ -35,7 +35,7 @@ def readable_text(text: str) -> str:
         for place, char in enumerate(text)
     )
 
-
+# %% ../nbs/04c_panel.ipynb #ed6126b4
 def post(name: str, text: str, numbers: str, kind: str = "") -> str:
     "One post as HTML; `name` and `numbers` as they are to be shown"
     face = html.escape(name.lstrip("@")[:1].upper()) or "?"
@@ -54,7 +54,7 @@ def span(seconds: int | None) -> str:
         if seconds >= 2 * length: return f"{seconds // length} {unit} later"
     return f"{seconds} seconds later"
 
-
+# %% ../nbs/04c_panel.ipynb #c10eaebf
 def known(count: int | None, what: str) -> str:
     "A count, or that it is not known"
     return f"{what} unknown" if count is None else f"{count:,} {what}"
@@ -163,7 +163,7 @@ def open_editor(session: ReviewSession):
     words = last.text if last and last.text else pair.reply
     write_draft(session, drafts(session).get(pair.reply_id, words))
 
-
+# %% ../nbs/04c_panel.ipynb #50c38f5c
 def save_edit(session: ReviewSession):
     "Log what is in the editor as the reviewer's text"
     if session.draft is None: raise StageError("no edit is open; E opens one")
@@ -234,7 +234,7 @@ class Panel:
         try: redraw(self)
         finally: self.drawing = False
 
-
+# %% ../nbs/04c_panel.ipynb #d3451237
 def choose(session: ReviewSession, status: str | None, scope: str | None):
     "Set the filter, unless an edit would be lost"
     if session.draft is not None:
@@ -288,7 +288,7 @@ def redraw(panel: Panel):
     panel.notice.value = notice(panel)
     panel.keys.turn += 1
 
-
+# %% ../nbs/04c_panel.ipynb #83012d02
 def draw_checks(panel: Panel, marks: dict[str, bool]):
     "The buttons of the checks: marks, or the reasons that are asked for"
     for check in CHECKS:
@@ -313,7 +313,7 @@ def notice(panel: Panel) -> str:
         words = "Click the card, then use the keys. 1 to 6: a check fails, holds, is open again."
     return f'<div class="rt-message{" rt-error" if panel.error else ""}">{html.escape(words)}</div>'
 
-
+# %% ../nbs/04c_panel.ipynb #db72c66f
 def verdict_in_words(now: Standing) -> str:
     "Where the reviewer stands, for the eye"
     words = ACTIONS[now.decision.decision].status if now.decision else "undecided"
@@ -364,7 +364,7 @@ def status_line(session: ReviewSession) -> str:
     track = f'<div class="rt-track"><div style="width:{share:.1f}%"></div></div>'
     return f'<div class="rt-bar">{words}{track}</div>'
 
-
+# %% ../nbs/04c_panel.ipynb #1db0c601
 def seconds_each(
     rows: list[Decision],
     latest: int = 50,  # decisions that count

@@ -7,13 +7,14 @@ __all__ = ['OF_FIELDS', 'class_source', 'fields_of', 'page_cells', 'fields_table
 
 # %% ../nbs/00j_published.ipynb #00j0d4e5
 import ast
+import importlib
 import importlib.util
 import json
 import re
 from functools import cache
 from pathlib import Path
 
-from .schema import flow
+from .schema import Pair, flow
 from .files import project_root
 
 # %% ../nbs/00j_published.ipynb #00j0f6a7
@@ -40,7 +41,7 @@ def _default(value: ast.expr | None) -> str:
     parts = [ast.unparse(each) for each in value.args]
     return ", ".join(parts + [f"{bound.arg} {ast.unparse(bound.value)}" for bound in value.keywords])
 
-
+# %% ../nbs/00j_published.ipynb #79ae7ffa
 def fields_of(
     source: str,  # of a class: a record, an enumeration or a named tuple
 ) -> list[tuple[str, str, str, str]]:  # name, type, default and bounds, meaning
@@ -110,6 +111,8 @@ class document:
 
     def _repr_markdown_(self) -> str:
         text = self.plain._repr_markdown_().replace("__main__.", "")
-        if self.has_source or self.table is not None:
-            text = re.sub(r"```python\n.*?```\n*", "", text, count=1, flags=re.S)
-        return text + f"\n\n{self.table}" if self.table else text
+        if self.has_source: return text[
+            : text.index(self.plain.nm + "\n", text.index("###")) + len(self.plain.nm)
+        ]
+        if self.table is None: return text
+        return re.sub(r"```python\n.*?```\n*", "", text, count=1, flags=re.S) + f"\n\n{self.table}"

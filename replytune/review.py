@@ -323,12 +323,12 @@ def votes_on(voices: dict[str, ReviewState], reply_id: str, today: str) -> dict[
     found = {reviewer: drop_outdated(state[reply_id], today) for reviewer, state in voices.items()}
     return {reviewer: now.decision for reviewer, now in found.items() if now.settled}
 
-
+# %% ../nbs/04_review.ipynb #6c4820af
 def who_decided(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[str]:
     "The reviewers whose word on at least one pair stands"
     return sorted({name for pair in pairs for name in votes_on(voices, pair.reply_id, seen_hash(pair))})
 
-
+# %% ../nbs/04_review.ipynb #2180b0ba
 def differ(votes: dict[str, Decision]) -> bool:
     "Are there two answers, or two edits?"
     return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
@@ -383,7 +383,7 @@ def repeat_gap(pairs: list[Pair]) -> int:
     "How many decisions must lie between two answers about one pair"
     return min(REPEAT_GAP, len(pairs) // 4)
 
-
+# %% ../nbs/04_review.ipynb #7a51cdd8
 def with_oneself(pairs: list[Pair], state: ReviewState) -> dict:
     "Agreement over a reviewer's second answers; those that came too soon are counted apart. Empty: none"
     twice = [state[pair.reply_id].repeat for pair in pairs if state[pair.reply_id].repeat]
@@ -400,7 +400,7 @@ def first_answer(state: ReviewState, pair: Pair) -> Decision | None:
     first = next((row for row in rows if row.seen in (None, seen_hash(pair))), None)
     return None if first is None or first.informed else first
 
-
+# %% ../nbs/04_review.ipynb #6d6967e7
 def all_agreement(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str, dict]:
     "Each reviewer's agreement with themselves, and of each two with one another"
     alone = {f"{name}, twice": with_oneself(pairs, state) for name, state in voices.items()}
@@ -489,7 +489,7 @@ def bounds_of(run: Run) -> ValidateParams:
     "The bounds that this run's replies had to pass"
     return ValidateParams.read(run.manifest()["02_validate"]["parameters"])
 
-
+# %% ../nbs/04_review.ipynb #8a758d30
 def check_edits(edits: list[Pair], bounds: ValidateParams, cache_folder: Path | None):
     "Raise `StageError` for an edit that the collection's bounds, models included, would have turned down"
     for pair, found in zip(edits, measure(edits, bounds, cache_folder) if edits else []):
@@ -508,7 +508,7 @@ def audit_again(stage: Stage, kept: list[Pair]) -> list[str]:
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     return audit["leaks"]
 
-
+# %% ../nbs/04_review.ipynb #916a922c
 def check_leaks(leaks: list[str], edits: list[Pair]):
     "Raise `StageError` for a leak between the splits, and name the edit that made it"
     for leak in leaks:

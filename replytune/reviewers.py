@@ -71,7 +71,7 @@ def shares_with_intervals(frame, by: str):
     low, high = proportion_confint(table["sum"], table["count"], method="wilson")
     return table.assign(share=table["sum"] / table["count"], low=low, high=high)
 
-
+# %% ../nbs/04d_reviewers.ipynb #aaaddb7b
 def keep_rate_chart(
     frame,
     by: str,  # "topic" or "author"
@@ -187,7 +187,7 @@ def progress_parts(
         chart.svg if isinstance(chart, Chart) else f"<p>{html.escape(str(chart))}</p>" for chart in charts
     ]
 
-
+# %% ../nbs/04d_reviewers.ipynb #c548d031
 def review_progress(run: str, encoder: str | None = None):
     "How the review of a run goes: everything on this page, of that run"
     from IPython.display import HTML
@@ -217,14 +217,14 @@ def review_frame(run: str, reviewer: str):
     columns = ["reply_id", "tweet", "reply", "hints", "decision", "reasons", "text", "as_of"]
     return pandas.DataFrame(rows, columns=columns).set_index("reply_id")
 
-
+# %% ../nbs/04d_reviewers.ipynb #3cc7853b
 def as_cells(state: ReviewState, pair: Pair) -> tuple[str, tuple[str, ...], str | None]:
     "Decision, reasons and text as a table shows them: empty unless the decision stands, for today's texts"
     now = drop_outdated(state[pair.reply_id], seen_hash(pair))
     if not now.settled: return "", (), None
     return now.decision.decision, tuple(now.decision.reasons), now.decision.text
 
-
+# %% ../nbs/04d_reviewers.ipynb #93d58516
 def actions_on(state: ReviewState, reply_id: str) -> int:
     "The line of the log that last touched the pair"
     return state.touched.get(reply_id, (0, 0))[1]

@@ -208,7 +208,7 @@ def statuses_of(now: Standing) -> set[str]:
     if now.settled: return signs | {ACTIONS[now.decision.decision].status}
     return signs | ({ACTIONS["skip"].status} if now.skips else set())
 
-
+# %% ../nbs/04b_session.ipynb #dd63129b
 def matches_status(session: ReviewSession, reply_id: str) -> bool:
     "Does the pair belong under the heading that is shown?"
     now, status = session.now(reply_id), session.status
@@ -230,7 +230,7 @@ def filtered_ids(session: ReviewSession) -> list[str]:
         return [id for id in inside if id in disputed]
     return [id for id in inside if matches_status(session, id)]
 
-
+# %% ../nbs/04b_session.ipynb #e27c2751
 def queue_key(session: ReviewSession, reply_id: str) -> tuple:
     "Sorts what is undecided: pairs with a sign that asks for another look last, skipped ones before them"
     now = session.now(reply_id)
@@ -243,7 +243,7 @@ def in_scope(session: ReviewSession, pair: Pair) -> bool:
     if kind == "topic": return session.context.topics.get(pair.tweet_id) == name
     return kind == "everything" or (pair.cluster or pair.tweet_id) == name
 
-
+# %% ../nbs/04b_session.ipynb #0e5e15c2
 def scope_options(session: ReviewSession) -> list[tuple[str, str]]:
     "Everything, each topic, and each cluster of more than one pair: what is shown, and the scope's value"
     sizes = Counter(pair.cluster or pair.tweet_id for pair in session.pairs)
@@ -260,13 +260,13 @@ def owes_repeat(session: ReviewSession, reply_id: str, gap: int) -> bool:
     now, state = session.now(reply_id), session.state
     return now.settled and now.repeat is None and state.answers - state.touched[reply_id][0] >= gap
 
-
+# %% ../nbs/04b_session.ipynb #a95749f6
 def due_repeat(session: ReviewSession, gap: int) -> str | None:
     "A chosen pair whose second answer is missing and whose first lies `gap` decisions back; the oldest"
     due = [id for id in session.chosen if owes_repeat(session, id, gap)]
     return min(due, key=session.state.touched.get, default=None)
 
-
+# %% ../nbs/04b_session.ipynb #07f2c1d8
 def move_on(session: ReviewSession, before: list[str]):
     "Show what follows the current pair; `before`: what was listed when it was acted on"
     old, after = session.current, filtered_ids(session)
@@ -287,7 +287,7 @@ def comes_blind(session: ReviewSession, reply_id: str | None) -> bool:
     waiting = any(not session.now(id).settled for id in session.place)
     return owes_repeat(session, reply_id, max(session.gap, 1)) or not waiting
 
-
+# %% ../nbs/04b_session.ipynb #2ba51f57
 def show(
     session: ReviewSession,
     reply_id: str | None,
@@ -311,7 +311,7 @@ def undo_or_redo(session: ReviewSession, name: str):
     show(session, row.reply_id, repeat=row.repeat or None)
     if name == "redo" and action_of(row.decision).moves_on: move_on(session, before)
 
-
+# %% ../nbs/04b_session.ipynb #aa0ee5f3
 def browse(session: ReviewSession, step: int):
     "Show the neighbour: in the file while what is undecided is listed (the last card may be wanted again)"
     inside = [pair.reply_id for pair in session.pairs if in_scope(session, pair)]
@@ -320,7 +320,7 @@ def browse(session: ReviewSession, step: int):
     place = order.index(session.current) if session.current in order else 0
     show(session, order[min(max(place + step, 0), len(order) - 1)])
 
-
+# %% ../nbs/04b_session.ipynb #29bfd81e
 def set_filter(session: ReviewSession, status: str | None = None, scope: str | None = None):
     "Choose what is listed; the pair that is shown stays if it still belongs there"
     session.log.sync()
@@ -341,7 +341,7 @@ class Note(Record):
     repeat: bool
     lines: int
 
-
+# %% ../nbs/04b_session.ipynb #088eac84
 class Draft(Record):
     "A half-written edit; it counts until something else is done about its pair"
 
@@ -349,7 +349,7 @@ class Draft(Record):
     text: str
     actions: int  # on the pair, when it was written
 
-
+# %% ../nbs/04b_session.ipynb #a36435d4
 def aside(log: ReviewLog, name: str = "") -> Path:
     "Where a session keeps what is no decision: its note, and under `drafts` what is being written"
     return log.path.parent.parent / "reviewing" / f"{log.path.stem}{name and '.' + name}.jsonl"
@@ -360,7 +360,7 @@ def remember(session: ReviewSession):
     place = {"reply_id": session.current, "repeat": session.repeat, "lines": session.state.lines}
     write_text(aside(session.log), to_lines([Note(status=session.status, scope=session.scope, **place)]))
 
-
+# %% ../nbs/04b_session.ipynb #39b18788
 def usable_note(session: ReviewSession) -> Note | None:
     "The note beside the log; `None` if there is none that can be used today"
     try: note = Note.model_validate_json(aside(session.log).read_bytes().splitlines()[0])
@@ -378,7 +378,7 @@ def drafts(session: ReviewSession) -> dict[str, str]:
     current = {row.reply_id: row for row in rows if row.reply_id in session.place}
     return {id: row.text for id, row in current.items() if row.actions == len(session.state.of.get(id, []))}
 
-
+# %% ../nbs/04b_session.ipynb #a3f3e13f
 def write_draft(session: ReviewSession, text: str | None):
     "Open the editor (a text) or close it (`None`), and keep what is in it"
     current = session.pair.reply_id
@@ -423,7 +423,7 @@ def check_decision(
     if row.needs == "text" and (problems := edit_problems(pair, text, bounds)):
         raise StageError("this edit cannot be kept: " + "; ".join(problems))
 
-
+# %% ../nbs/04b_session.ipynb #b77ba8e0
 def next_marks(marks: dict[str, bool], check: str) -> dict[str, bool]:
     "Unanswered, then failing, then holding, then unanswered again"
     rest = {name: holds for name, holds in marks.items() if name != check}
@@ -482,12 +482,12 @@ def open_folder(run: str, reviewer: str) -> Run:
     check_input(folder, "clean.jsonl")
     return folder
 
-
+# %% ../nbs/04b_session.ipynb #992e3376
 def vectors_of(folder: Run, encoder: str | None = None) -> Vectors:
     "The run's own vectors; `encoder`: stage 03's, unless given"
     return Vectors(encoder or folder.manifest()["03_clean"]["parameters"]["encoder"], folder / "cache")
 
-
+# %% ../nbs/04b_session.ipynb #8eb0c48c
 def open_session(run: str, reviewer: str, encoder: str | None = None) -> ReviewSession:
     "A reviewer's session on a run folder; decisions go to their own log in its `reviews/`"
     folder = open_folder(run, reviewer)

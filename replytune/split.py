@@ -110,7 +110,7 @@ def content_key(pair: Pair) -> tuple[str, str, str]:
     "Names a pair with its texts: one id may have had two"
     return pair.reply_id, pair.reply, pair.tweet
 
-
+# %% ../nbs/03b_split.ipynb #3883252f
 def not_collected_again(kept: list[Pair], earlier: list[Pair]) -> list[Pair]:
     "The earlier pairs that are not among these, with these texts"
     here = {content_key(pair) for pair in kept}
@@ -173,7 +173,7 @@ def without_test_authors(pairs: list[Pair]) -> tuple[list[Pair], list[dict]]:
     out = [pair for pair in pairs if not stays(pair)]
     return [pair for pair in pairs if stays(pair)], dropped_rows(out, "test_author")
 
-
+# %% ../nbs/03b_split.ipynb #246a978d
 def split_pairs(
     pairs: list[Pair], params: SplitParams, vectors: Vectors, bound: float, earlier: list[Pair] = []
 ) -> tuple[list[Pair], list[dict]]:
@@ -254,7 +254,7 @@ def test_tweets(pairs: list[Pair]) -> list[str]:
     "Names a test split: a short hash of each of its tweets' ids"
     return sorted({sha256(pair.tweet_id)[:12] for pair in pairs if pair.split == "test"})
 
-
+# %% ../nbs/03b_split.ipynb #bd2e872e
 def same_test_split(one: list[str], other: list[str]) -> bool:
     "Do two test splits share more than half the tweets of the smaller one?"
     return 2 * len(set(one) & set(other)) > min(len(set(one)), len(set(other)))

@@ -72,7 +72,7 @@ def words_of(text: str) -> list[str]:
     "Lower-case words; an apostrophe joins, everything else parts"
     return WORD.findall(text.lower() if text.isascii() else text.lower().replace("’", "'"))
 
-
+# %% ../nbs/02_validate.ipynb #a7ad36d7
 def line_of(words: list[str]) -> str:
     "The words with a space around each, for looking up phrases"
     return f" {' '.join(words)} "

@@ -194,7 +194,7 @@ def test_parameters_are_checked_next_and_used_last(stage):
     code = [cell for cell in cells(ROOT / f"nbs/{stage}.ipynb") if cell["cell_type"] == "code"]
     place = next(place for place, cell in enumerate(code) if "parameters" in cell["metadata"].get("tags", []))
     name = stage_module(stage)
-    assert code[place + 1]["source"].startswith(f"params = {name.capitalize()}Params.from_notebook(globals())")
+    assert re.sub(r"^#\|.*\n", "", code[place + 1]["source"]).startswith(f"params = {name.capitalize()}Params.from_notebook(globals())")
     assert re.match(rf"{name}_stage\(params\)", code[-1]["source"])
     middle = "\n".join(cell["source"] for cell in code[place + 2:-1] if not is_exported(cell))
     assert not re.search(r"\bparams\b\s*[.)\]]", middle), "a lesson uses the job's parameters"

@@ -28,7 +28,7 @@ from .charts import draw
 from .collect import CollectParams
 
 # %% ../nbs/01b_plan.ipynb #2a9bbe21
-TOPICS = {  # the founding documents' ten topics, in words that people use in tweets
+TOPICS = {  # ten topics, in words that people use in tweets
     "debugging": '(debugging OR debugger OR "code review" OR "root cause")',
     "architecture": '(architecture OR microservices OR monolith OR "system design")',
     "performance": '(latency OR profiling OR performance OR "made it faster")',

@@ -410,7 +410,7 @@ class Toy(NamedTuple):
     "A model that comes with the project"
 
     label: str  # what is said wherever its numbers stand
-    folder: str  # the function that makes its folder (page 00h)
+    folder: str  # the function that makes its folder (00h_models)
 
 # %% ../nbs/00d_run.ipynb #a802d4a6
 TOYS = {

@@ -399,7 +399,9 @@ def what_if_chart(rows: list[dict]) -> Chart:
 
     def plot(axes):
         axes.barh(names, more, color=COLOURS["human"], label="kept in addition")
-        axes.barh(names, silent, left=more, color=COLOURS["null"], label="to be measured first")
+        if any(silent):
+            axes.barh(names, silent, left=more, color=COLOURS["null"], label="to be measured first")
+        axes.bar_label(axes.containers[-1], labels=[str(count or "") for count in more], padding=2)
         axes.set(xlabel="pairs", title="One bound moved, all others as they are")
         axes.legend(frameon=False, loc="lower right")
 

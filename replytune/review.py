@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['ACTIONS', 'TAKES_OFF', 'DECIDES', 'CHECKS', 'REASONS', 'REPEAT_GAP', 'ABOUT_TEXT', 'ReviewParams', 'Action',
            'action_of', 'Decision', 'seen_hash', 'History', 'Standing', 'standing_of', 'drop_outdated', 'ReviewState',
-           'decisions_in', 'FollowedLog', 'ReviewLog', 'complete_tail', 'read_logs', 'votes_on', 'who_decided',
-           'differ', 'disputes', 'kappa', 'agreement', 'repeat_gap', 'with_oneself', 'first_answer', 'all_agreement',
-           'why_open', 'edited', 'apply_reviews', 'what_is_open', 'bring_in', 'bounds_of', 'check_edits', 'audit_again',
-           'check_leaks', 'review_stage']
+           'decisions_in', 'FollowedLog', 'ReviewLog', 'complete_tail', 'read_logs', 'votes_on', 'disputes', 'kappa',
+           'agreement', 'repeat_gap', 'with_oneself', 'all_agreement', 'why_open', 'edited', 'apply_reviews',
+           'what_is_open', 'bring_in', 'bounds_of', 'check_edits', 'audit_again', 'review_stage']
 
 # %% ../nbs/04_review.ipynb #741d2dfb
 import json
@@ -39,7 +38,7 @@ class ReviewParams(StageParams):
     "Parameters of stage 04"
 
     decisions: list[str] = ["nbs/sample/reviews/written_rules.jsonl"]  # logs to bring in
-    adjudicator: str = ""  # the reviewer whose word counts where others differ; empty: nobody's
+    adjudicator: str = ""  # the reviewer whose word counts where others _differ; empty: nobody's
 
 # %% ../nbs/04_review.ipynb #04a2c1d2
 class Action(NamedTuple):
@@ -323,21 +322,16 @@ def votes_on(voices: dict[str, ReviewState], reply_id: str, today: str) -> dict[
     found = {reviewer: drop_outdated(state[reply_id], today) for reviewer, state in voices.items()}
     return {reviewer: now.decision for reviewer, now in found.items() if now.settled}
 
-# %% ../nbs/04_review.ipynb #6c4820af
-def who_decided(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[str]:
-    "The reviewers whose word on at least one pair stands"
-    return sorted({name for pair in pairs for name in votes_on(voices, pair.reply_id, seen_hash(pair))})
-
-# %% ../nbs/04_review.ipynb #2180b0ba
-def differ(votes: dict[str, Decision]) -> bool:
-    "Are there two answers, or two edits?"
-    return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
-
 # %% ../nbs/04_review.ipynb #04f8a7b8
 def disputes(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str, dict[str, Decision]]:
-    "The pairs over which reviewers differ, by reply id, with their decisions"
+    "The pairs over which reviewers _differ, by reply id, with their decisions"
     votes = {pair.reply_id: votes_on(voices, pair.reply_id, seen_hash(pair)) for pair in pairs}
-    return {reply_id: found for reply_id, found in votes.items() if differ(found)}
+    return {reply_id: found for reply_id, found in votes.items() if _differ(found)}
+
+
+def _differ(votes: dict[str, Decision]) -> bool:
+    "Are there two answers, or two edits?"
+    return len({(vote.decision, vote.text) for vote in votes.values()}) > 1
 
 # %% ../nbs/04_review.ipynb #04a8b7c8
 def kappa(
@@ -393,23 +387,23 @@ def with_oneself(pairs: list[Pair], state: ReviewState) -> dict:
     far = [(one, two) for one, two in twice if place[id(two)] - place[id(one)] >= repeat_gap(pairs)]
     return agreement(far) | {"too soon": len(twice) - len(far)}
 
-# %% ../nbs/04_review.ipynb #04b8c9da
-def first_answer(state: ReviewState, pair: Pair) -> Decision | None:
-    "A reviewer's first decision, of those not undone, about today's texts; `None` also if it was informed"
-    rows = [row for row in state.of.get(pair.reply_id, []) if row.decision in DECIDES and not row.repeat]
-    first = next((row for row in rows if row.seen in (None, seen_hash(pair))), None)
-    return None if first is None or first.informed else first
-
 # %% ../nbs/04_review.ipynb #6d6967e7
 def all_agreement(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str, dict]:
     "Each reviewer's agreement with themselves, and of each two with one another"
     alone = {f"{name}, twice": with_oneself(pairs, state) for name, state in voices.items()}
     result = {who: found for who, found in alone.items() if found}
     for one, other in combinations(sorted(voices), 2):
-        both = [(first_answer(voices[one], pair), first_answer(voices[other], pair)) for pair in pairs]
+        both = [(_first_answer(voices[one], pair), _first_answer(voices[other], pair)) for pair in pairs]
         both = [answers for answers in both if all(answers)]
         if both: result[f"{one} and {other}"] = agreement(both)
     return result
+
+
+def _first_answer(state: ReviewState, pair: Pair) -> Decision | None:
+    "A reviewer's first decision, of those not undone, about today's texts; `None` also if it was informed"
+    rows = [row for row in state.of.get(pair.reply_id, []) if row.decision in DECIDES and not row.repeat]
+    first = next((row for row in rows if row.seen in (None, seen_hash(pair))), None)
+    return None if first is None or first.informed else first
 
 # %% ../nbs/04_review.ipynb #04c0d9ea
 def why_open(
@@ -423,7 +417,7 @@ def why_open(
     if failing := [name for name, now in standings.items() if now.contradicted]:
         return f"kept, but marked as failing by {' and '.join(failing)}"
     votes = {name: now.decision for name, now in standings.items() if now.settled}
-    if votes: return "disputed" if differ(votes) else None
+    if votes: return "disputed" if _differ(votes) else None
     return "changed since it was read" if any(now.decision for now in before) else "undecided"
 
 # %% ../nbs/04_review.ipynb #39325f04
@@ -508,8 +502,8 @@ def audit_again(stage: Stage, kept: list[Pair]) -> list[str]:
     stage.write("reviewed_audit.json", json.dumps(audit, indent=1) + "\n")
     return audit["leaks"]
 
-# %% ../nbs/04_review.ipynb #916a922c
-def check_leaks(leaks: list[str], edits: list[Pair]):
+
+def _check_leaks(leaks: list[str], edits: list[Pair]):
     "Raise `StageError` for a leak between the splits, and name the edit that made it"
     for leak in leaks:
         if made := [pair.reply_id for pair in edits if pair.reply_id in leak.split()]:
@@ -531,13 +525,18 @@ def review_stage(params: ReviewParams):
         before = {pair.reply_id: pair.reply for pair in pairs}
         edits = [pair for pair in kept if pair.reply != before[pair.reply_id]]
         check_edits(edits, bounds_of(stage.run), stage.cache)
-        check_leaks(audit_again(stage, kept), edits)
+        _check_leaks(audit_again(stage, kept), edits)
         stage.write("reviewed.jsonl", kept)
         stage.write("reviews_rejected.jsonl", rejected)
         found = all_agreement(pairs, voices)
         numbers = {who: {key: number_or_reason(row[key]) for key in row} for who, row in found.items()}
         stage.write("review_agreement.json", json.dumps(numbers, indent=1) + "\n")
-        stage.notes["reviewers"] = who_decided(pairs, voices)
+        stage.notes["reviewers"] = _who_decided(pairs, voices)
         made = {"pairs": len(pairs), "reviewed": len(kept), "rejected": len(rejected), "edited": len(edits)}
         stage.counts = made | split_counts(kept)
     return counts_table(stage)
+
+
+def _who_decided(pairs: list[Pair], voices: dict[str, ReviewState]) -> list[str]:
+    "The reviewers whose word on at least one pair stands"
+    return sorted({name for pair in pairs for name in votes_on(voices, pair.reply_id, seen_hash(pair))})

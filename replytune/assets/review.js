@@ -1,8 +1,10 @@
 function render({ model, el }) {
   let root = null, stopped = false, byMouse = false, clickedAt = null;
-  const focus = () => {
-    const box = model.get("editing") && root.querySelector("textarea");
+  // on a slow machine the editor's box comes some frames after the news that there is one
+  const focus = (tries = 120) => {
+    const editing = model.get("editing"), box = editing && root.querySelector("textarea");
     (box || root).focus({ preventScroll: true });
+    if (editing && document.activeElement !== box && tries) requestAnimationFrame(() => focus(tries - 1));
   };
   const name = (event) => {
     const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code || "");
@@ -42,7 +44,7 @@ function render({ model, el }) {
       }
     }
     if (!getSelection().isCollapsed) return;
-    if (!event.target.closest("textarea, input, select, summary")) setTimeout(focus, 0);
+    if (!event.target.closest("textarea, input, select, summary")) setTimeout(() => focus(), 0);
   };
   const keep = () => {
     const inside = root.querySelectorAll("button, select, textarea, summary");
@@ -50,7 +52,7 @@ function render({ model, el }) {
   };
   const stop = (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation(); };
   const onDown = (event) => { byMouse = Boolean(event.target.closest("select")); };
-  const onChange = (event) => { if (byMouse && event.target.closest("select")) setTimeout(focus, 0); };
+  const onChange = (event) => { if (byMouse && event.target.closest("select")) setTimeout(() => focus(), 0); };
   const attach = () => {
     if (stopped) return;
     root = el.closest(".replytune-review");
@@ -70,9 +72,11 @@ function render({ model, el }) {
   }, 0);
   attach();
   model.on("change:turn", onTurn);
+  model.on("change:editing", onTurn);
   return () => {
     stopped = true;
     model.off("change:turn", onTurn);
+    model.off("change:editing", onTurn);
     if (root) {
       root.removeEventListener("keydown", onKey, true);
       root.removeEventListener("keydown", stop);

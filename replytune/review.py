@@ -38,7 +38,7 @@ class ReviewParams(StageParams):
     "Parameters of stage 04"
 
     decisions: list[str] = ["nbs/sample/reviews/written_rules.jsonl"]  # logs to bring in
-    adjudicator: str = ""  # the reviewer whose word counts where others _differ; empty: nobody's
+    adjudicator: str = ""  # the reviewer whose word counts where others differ; empty: nobody's
 
 # %% ../nbs/04_review.ipynb #04a2c1d2
 class Action(NamedTuple):
@@ -324,7 +324,7 @@ def votes_on(voices: dict[str, ReviewState], reply_id: str, today: str) -> dict[
 
 # %% ../nbs/04_review.ipynb #04f8a7b8
 def disputes(pairs: list[Pair], voices: dict[str, ReviewState]) -> dict[str, dict[str, Decision]]:
-    "The pairs over which reviewers _differ, by reply id, with their decisions"
+    "The pairs over which reviewers differ, by reply id, with their decisions"
     votes = {pair.reply_id: votes_on(voices, pair.reply_id, seen_hash(pair)) for pair in pairs}
     return {reply_id: found for reply_id, found in votes.items() if _differ(found)}
 

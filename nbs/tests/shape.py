@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STORY = "01_collect 02_validate 03_clean 03b_split 04_review 05_generate 06_train 07_judge 08_stats 09_report".split()
-# the best literate codebases, measured the same way (fastcore, claudette, fasttransform; see the page's own sources)
+# of the best literate codebases, measured the same way on their repositories in 2026; empty: not measured
 OTHERS = """| *fastcore* | 202 | 17 | | 0.43 | 85 % | 56 % | 35 % | 4 | |
 | *claudette* | 96 | 21 | | 0.61 | 80 % | 0 % | 70 % | 1 | |
 | *fasttransform* | 142 | 26 | | 0.87 | 71 % | 57 % | 23 % | | |"""

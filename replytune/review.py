@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['ACTIONS', 'TAKES_OFF', 'DECIDES', 'CHECKS', 'REASONS', 'REPEAT_GAP', 'ABOUT_TEXT', 'ReviewParams', 'Action',
            'action_of', 'Decision', 'seen_hash', 'History', 'Standing', 'standing_of', 'drop_outdated', 'ReviewState',
-           'decisions_in', 'FollowedLog', 'ReviewLog', 'complete_tail', 'read_logs', 'votes_on', 'disputes', 'kappa',
-           'agreement', 'repeat_gap', 'with_oneself', 'all_agreement', 'why_open', 'edited', 'apply_reviews',
-           'what_is_open', 'bring_in', 'bounds_of', 'check_edits', 'audit_again', 'review_stage']
+           'decisions_in', 'FollowedLog', 'ReviewLog', 'read_logs', 'votes_on', 'disputes', 'kappa', 'agreement',
+           'repeat_gap', 'with_oneself', 'all_agreement', 'why_open', 'edited', 'apply_reviews', 'bring_in',
+           'bounds_of', 'check_edits', 'audit_again', 'review_stage']
 
 # %% ../nbs/04_review.ipynb #741d2dfb
 import json
@@ -20,13 +20,11 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, ValidationError, model_validator
 
-from replytune.schema import (
-    Pair, Record, StageError, Unavailable, error_of, flow, number_or_reason, unavailable,
-)
-from .files import append_whole, explain, resolve, sha256, whole_lines
+from .schema import Pair, Record, StageError, number_or_reason, unavailable
+from .files import append_whole, explain, sha256, whole_lines
 from .params import StageParams
-from .run import SAMPLE_RUN, Run, Stage, open_stage, sample_rows
-from .charts import COLOURS, counts_table, draw
+from .run import Run, Stage, open_stage
+from .charts import counts_table
 from .vectors import Vectors
 from .collect import link_count
 from .validate import ValidateParams, decide, measure
@@ -280,14 +278,14 @@ class ReviewLog(FollowedLog):
     "An append-only file of one reviewer's own decisions"
 
     def __init__(self, path, reviewer: str):
-        complete_tail(Path(path))
+        _complete_tail(Path(path))
         super().__init__(path, reviewer)
 
     def add(self, reply_id: str, decision: str, **more) -> Decision:
         "Append one line; it is on the disk when this returns. OSError: it is not, and nothing else changed"
         made = {"reply_id": reply_id, "reviewer": self.reviewer, "decided_at": datetime.now(timezone.utc)}
         row = Decision(decision=decision, version=2, **made, **more)
-        complete_tail(self.path)
+        _complete_tail(self.path)
         append_whole(self.path, (row.model_dump_json() + "\n").encode())
         self.sync()
         return row
@@ -296,8 +294,8 @@ class ReviewLog(FollowedLog):
         "Every whole line so far"
         return decisions_in(self.path.read_bytes(), self.path) if self.path.exists() else []
 
-# %% ../nbs/04_review.ipynb #04e5f4a5
-def complete_tail(path: Path):
+
+def _complete_tail(path: Path):
     "Give a whole last line its end (an editor may have left it out); cut off half a one"
     tail = path.read_bytes().rpartition(b"\n")[2] if path.exists() else b""
     if tail and _is_decision(tail):
@@ -311,8 +309,7 @@ def read_logs(paths: list[Path]) -> dict[str, ReviewState]:
     for path in paths:
         rows = decisions_in(path.read_bytes(), path)
         if strangers := {row.reviewer for row in rows} - {path.stem}:
-            words = "one log per reviewer, named after them"
-            raise StageError(f"{path} holds decisions of {min(strangers)!r}; {words}")
+            raise StageError(f"{path} holds decisions of {min(strangers)!r}; a log is named after its reviewer")
         voices[path.stem] = ReviewState(rows)
     return voices
 
@@ -344,8 +341,7 @@ def kappa(
     rows, columns = [sum(row) for row in table], [sum(row) for row in zip(*table)]
     names = ("kappa", "kappa, low", "kappa, high")
     if 0 in rows and rows == [table[0][0], table[1][1]]:
-        same = "every answer was the same, so luck cannot be told from agreement"
-        return dict.fromkeys(names, unavailable(same))
+        return dict.fromkeys(names, unavailable("every answer was the same: is it agreement or luck?"))
     with numpy.errstate(all="ignore"):  # its test statistic may divide by nothing; it is not used
         found = cohens_kappa(table)
     value = 0.0 if 0 in rows and 0 in columns else float(found.kappa)
@@ -451,8 +447,8 @@ def apply_reviews(
             kept.append(edited(pair, vote.text) if vote.text else pair)
     return kept, rejected, still_open
 
-# %% ../nbs/04_review.ipynb #04d8e9fa
-def what_is_open(still_open: dict[str, str], total: int, run: str) -> str:
+
+def _what_is_open(still_open: dict[str, str], total: int, run: str) -> str:
     "What the stage says when pairs are open, and how to go on"
     kinds = ", ".join(f"{count} {why}" for why, count in Counter(still_open.values()).most_common())
     return (
@@ -521,7 +517,7 @@ def review_stage(params: ReviewParams):
             raise StageError(f"adjudicator {judge!r} has no log; there are: {', '.join(voices) or 'none'}")
         pairs = stage.records("clean.jsonl")
         kept, rejected, still_open = apply_reviews(pairs, voices, params.adjudicator)
-        if still_open: raise StageError(what_is_open(still_open, len(pairs), params.run))
+        if still_open: raise StageError(_what_is_open(still_open, len(pairs), params.run))
         before = {pair.reply_id: pair.reply for pair in pairs}
         edits = [pair for pair in kept if pair.reply != before[pair.reply_id]]
         check_edits(edits, bounds_of(stage.run), stage.cache)

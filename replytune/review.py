@@ -309,7 +309,7 @@ def read_logs(paths: list[Path]) -> dict[str, ReviewState]:
     for path in paths:
         rows = decisions_in(path.read_bytes(), path)
         if strangers := {row.reviewer for row in rows} - {path.stem}:
-            raise StageError(f"{path} holds decisions of {min(strangers)!r}; a log is named after its reviewer")
+            raise StageError(f"{path} holds decisions of {min(strangers)!r}; a log has its reviewer as name")
         voices[path.stem] = ReviewState(rows)
     return voices
 

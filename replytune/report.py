@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLOUR_OF', 'MEANING', 'REPORT_READS', 'ReportParams', 'verdict_sentence', 'rule_sentence', 'judge_sentence',
-           'contrast_rows', 'funnel', 'funnel_chart', 'side_by_side', 'rejected_examples', 'provenance', 'figures_of',
-           'render', 'report_stage']
+           'contrast_rows', 'control_cells', 'funnel', 'funnel_chart', 'side_by_side', 'rejected_examples',
+           'provenance', 'figures_of', 'render', 'report_stage']
 
 # %% ../nbs/09_report.ipynb #a15b7a2b
 import json
@@ -97,6 +97,18 @@ def contrast_rows(stats: dict) -> list[dict[str, str]]:
 def _p_value(row: dict) -> str:
     if "p_holm" in row: return f"{row['p_holm']:.3f}"
     return "unavailable" if row.get("p_value") is None else f"{row['p_value']:.3f} (primary, uncorrected)"
+
+# %% ../nbs/09_report.ipynb #09k2b3c4
+def control_cells(stats: dict) -> list[dict]:
+    "What the judge said about things that are no replies, as a table's texts"
+    rows = []
+    for row in stats["controls"]:
+        known = "low" in row
+        share = f"{row['human preferred']:.0%}" if known else row["human preferred"]["unavailable"]
+        interval = f"{row['low']:.0%} to {row['high']:.0%}" if known else ""
+        word = "FAILED" if row["failed"] else "passed"
+        rows.append({"control": row["control"], "share": share, "interval": interval, "word": word})
+    return rows
 
 # %% ../nbs/09_report.ipynb #4d2ee4cf
 def funnel(manifest: dict[str, dict]) -> list[tuple[str, int]]:
@@ -194,6 +206,7 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
         title=params.title, style=Markup(asset("report.css")), label=disclaimer(manifest),
         stats=stats, colour=COLOUR_OF[stats["decision"]], sentence=verdict_sentence(stats),
         rule=rule_sentence(stats), judge=judge_sentence(stats["judge"]), contrasts=contrast_rows(stats),
+        controls=control_cells(stats),
         figures=figures, figure=lambda chart: Markup("<figure>{}</figure>").format(Markup(chart.svg)),
         warnings=manifest["06_train"]["notes"]["warnings"],
         tweets=side_by_side(read_records(run / "reviewed.jsonl"), arms), examples_open=params.examples_open,

@@ -155,6 +155,7 @@ FILES = {  # which stage writes what the later ones read
     "training_log.jsonl": "06_train",
     "judgements.jsonl": "07_judge",
     "judge_accuracy.jsonl": "07_judge",
+    "judge_controls.jsonl": "07_judge",
     "stats.json": "08_stats",
 }
 

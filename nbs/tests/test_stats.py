@@ -59,6 +59,7 @@ def rows(contrast: str, score_of) -> list[dict]:
              "score_first": score_of(place, first == one)} for place in range(40) for first in (one, other)]
 
 
+SOUND = [{"control": "a full stop", "human preferred": 1.0, "low": 1.0, "high": 1.0, "failed": None}]
 GOOD_JUDGE = {"judge": "ranker", "accuracy": 0.66, "low": 0.58, "high": 0.74}
 even = lambda place, is_one: float((place % 2 == 0) == is_one)
 wins = lambda place, is_one: float((place % 8 != 0) == is_one)
@@ -66,14 +67,14 @@ wins = lambda place, is_one: float((place % 8 != 0) == is_one)
 
 def test_a_position_biased_judge_decides_nothing():
     always_first = lambda place, is_one: 1.0
-    result = analyse(rows("tuned-base", always_first) + rows("null-base", always_first), GOOD_JUDGE | {"low": 0.5}, StatsParams())
+    result = analyse(rows("tuned-base", always_first) + rows("null-base", always_first), GOOD_JUDGE | {"low": 0.5}, SOUND, StatsParams())
     assert result["estimate"] == 0.5 and result["decision"] == "INVALID"
 
 
 @pytest.mark.parametrize("null, judge, decision", [(even, GOOD_JUDGE, "GO"), (wins, GOOD_JUDGE, "INVALID"), (even, GOOD_JUDGE | {"low": 0.49}, "INVALID"),
                                                    (even, {"judge": "ranker", "accuracy": {"unavailable": "1 tweet"}}, "INVALID")])
 def test_unsound_measurements_are_invalid_whatever_the_numbers(null, judge, decision):
-    assert analyse(rows("tuned-base", wins) + rows("null-base", null), judge, StatsParams())["decision"] == decision
+    assert analyse(rows("tuned-base", wins) + rows("null-base", null), judge, SOUND, StatsParams())["decision"] == decision
 
 
 def test_unanswered_questions_are_neither_ties_nor_losses():
@@ -81,4 +82,11 @@ def test_unanswered_questions_are_neither_ties_nor_losses():
     silent = [row | {"score_first": None} if row["tweet_id"] in ("1", "2", "3") else row for row in answered]
     scores, unscored = tweet_scores(silent, "tuned-base")
     assert len(scores) == 37 and unscored == ["1", "2", "3"]
-    assert analyse(silent + rows("null-base", even), GOOD_JUDGE, StatsParams())["decision"] == "INVALID"
+    assert analyse(silent + rows("null-base", even), GOOD_JUDGE, SOUND, StatsParams())["decision"] == "INVALID"
+
+
+@pytest.mark.parametrize("controls", [[], [SOUND[0] | {"failed": "0.18 (0.07 to 0.30) prefer the person's"}], SOUND + [SOUND[0] | {"control": "a copy of the tweet", "failed": "0.18"}]])
+def test_a_judge_that_does_not_know_a_reply_gives_no_verdict(controls):
+    result = analyse(rows("tuned-base", wins) + rows("null-base", even), GOOD_JUDGE, controls, StatsParams())
+    assert result["decision"] == "INVALID" and "judge knows a reply" in result["why"]
+    if controls: assert controls[-1]["control"] in result["why"] and "would mend it" in result["why"]

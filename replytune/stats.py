@@ -197,12 +197,11 @@ def validity_checks(
     unscored = sum(row["score_first"] is None for row in judgements) / len(judgements)
     measured, end = accuracy.get("accuracy"), accuracy.get("low")
     uneven = f"{params.null} lies in {low:.2f} to {high:.2f}, without one half"
-    found = f"{measured} with lower end {end}, not above one half"
-    guesses = f"its accuracy on held-out real replies is {found}"
+    guesses = f"its accuracy on real replies is {measured} with lower end {end}, not above one half"
     silent = f"{unscored:.1%} unanswered, more than {params.unscored_max:.0%}"
     lost = [row["control"] for row in controls if row["failed"]]
-    blind = f"the judge fails {len(lost)} of {len(controls)} controls ({', '.join(lost)})"
-    blind += "; another one, or one that has seen such things lose, would mend it"
+    mend = "another one, or one that has seen such things lose, would mend it"
+    blind = f"the judge fails {len(lost)} of {len(controls)} controls ({', '.join(lost)}); {mend}"
     judged = isinstance(measured, float) and "low" in accuracy and end > 0.5
     return {
         "null arm is even": None if low <= 0.5 <= high else uneven,

@@ -59,7 +59,7 @@ def bars(
         drawn = axes.barh(names, numbers, color=[colours.get(name, COLOURS["null"]) for name in counts][::-1])
         said = [f"{n:,}" + (f"  ({n / max(numbers[-1], 1):.0%})" if share else "") for n in numbers]
         axes.bar_label(drawn, labels=said, padding=3)
-        axes.set(xlabel=label, title=title, xlim=(0, 1.2 * max(numbers, default=1)))
+        axes.set(xlabel=label, title=title, xlim=(0, 1.2 * (max(numbers, default=0) or 1)))
 
     alt = ", ".join(f"{name} {number}" for name, number in counts.items())
     return draw(plot, alt, height=0.7 + 0.26 * len(counts), note=note)

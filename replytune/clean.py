@@ -7,7 +7,6 @@ __all__ = ['DRAWN_OUT', 'WHOLE_WORD', 'HEXADECIMAL', 'CleanParams', 'normalize_t
            'bound_chart', 'quality', 'dropped_rows', 'cap_authors', 'clean', 'clean_stage']
 
 # %% ../nbs/03_clean.ipynb #c535986f
-import json
 import math
 import re
 import unicodedata
@@ -19,7 +18,7 @@ from .schema import Chart, Pair, best_first, flow
 from .files import resolve
 from .params import StageParams
 from .run import SAMPLE_CACHE, open_stage, sample_rows
-from .charts import COLOURS, counts_table, draw
+from .charts import COLOURS, bench_table, counts_table, draw
 from .text import copy_key, without_hidden
 from .vectors import NearPairs, Vectors, components, near_blocks
 

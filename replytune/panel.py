@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from .schema import Pair, StageError, error_of
-from .files import asset, resolve
+from .files import asset
 from .run import sample_copy, sample_rows
+from .charts import bench_table
 from .clean import normalize_text
 from .review import ACTIONS, CHECKS, DECIDES, REASONS, Decision, ReviewLog, Standing, votes_on
 from replytune.session import (

@@ -12,6 +12,7 @@ from pathlib import Path
 from .schema import Pair, StageError, flow
 from .files import as_json, asset, read_records, read_rows, resolve, to_lines, write_text
 from .run import SAMPLE_RUN, Run, check_input, is_sample, review_caveat
+from .charts import COLOURS
 from .split import split_counts
 
 # %% ../nbs/09b_publish.ipynb #e98c44c6

@@ -13,11 +13,11 @@ from collections import Counter
 
 from pydantic import Field
 
-from .schema import ARMS, Pair, replies_file
+from .schema import ARMS, Chart, Pair, replies_file
 from .files import asset, read_records, read_rows, resolve
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, disclaimer, open_stage, sample_copy, sample_rows
-from .charts import COLOURS, Chart, counts_table, draw
+from .charts import COLOURS, bars, counts_table
 from .validate import one_example_each, reasons_chart
 from .generate import Generation
 from .train import loss_chart
@@ -128,16 +128,9 @@ def funnel(manifest: dict[str, dict]) -> list[tuple[str, int]]:
 # %% ../nbs/09_report.ipynb #09c1d2e3
 def funnel_chart(manifest: dict[str, dict], note: str = "") -> Chart:
     "The funnel as bars, widest on top"
-    rows = funnel(manifest)[::-1]
-    colours = [COLOURS["human"]] * 3 + [COLOURS["rag"]] * (len(rows) - 3)
-
-    def plot(axes):
-        bars = axes.barh([name for name, _ in rows], [count for _, count in rows], color=colours)
-        axes.bar_label(bars, padding=3)
-        axes.set(xlabel="rows", title="From items to three splits")
-
-    said = ", ".join(f"{name} {count}" for name, count in rows[::-1])
-    return draw(plot, said, height=0.6 + 0.28 * len(rows), note=note)
+    rows = dict(funnel(manifest))
+    colours = dict.fromkeys(rows, COLOURS["rag"]) | dict.fromkeys(list(rows)[-3:], COLOURS["human"])
+    return bars(rows, "From items to three splits", colours, label="rows", note=note)
 
 # %% ../nbs/09_report.ipynb #1bde011a
 def side_by_side(pairs: list[Pair], arms: dict[str, dict[str, Generation]]) -> list[dict]:

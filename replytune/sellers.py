@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from .schema import StageError, flow
 from .files import append_lines, explain, read_rows, resolve, whole_lines
 from .params import redact
+from .charts import COLOURS
 from .dumps import first, without_telemetry
 from .collect import SOURCES, CollectParams
 from replytune.plan import (

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from .schema import Pair, Record, StageError, error_of, flow
 from .files import read_records, read_rows, resolve, sha256, to_lines, write_text
 from .run import SAMPLE_CACHE, Run, check_input, sample_copy, sample_rows
+from .charts import COLOURS
 from .text import INVISIBLE
 from .vectors import NearPairs, Vectors
 from .collect import link_count

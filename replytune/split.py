@@ -21,7 +21,7 @@ from .schema import Chart, Pair, StageError, error_of, flow
 from .files import append_lines, read_records, read_rows, resolve, sha256, whole_lines
 from .params import StageParams
 from .run import SAMPLE_CACHE, open_stage, sample_rows
-from .charts import COLOURS, counts_table, draw
+from .charts import COLOURS, bench_table, counts_table, draw
 from .text import copy_key
 from .vectors import Vectors, components, near_blocks
 from .clean import dropped_rows

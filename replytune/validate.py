@@ -11,7 +11,6 @@ __all__ = ['WORD', 'SPAM_WORDS', 'SPAM_PHRASES', 'SPAM_LINES', 'GENERIC_WORDS', 
            'reasons_chart', 'one_example_each', 'validate_stage']
 
 # %% ../nbs/02_validate.ipynb #49063f45
-import json
 import re
 import sys
 import unicodedata
@@ -26,7 +25,7 @@ from .schema import Chart, Pair, StageError, flow
 from .files import resolve, sha256
 from .params import StageParams
 from .run import open_stage, sample_rows
-from .charts import COLOURS, counts_table, draw, quiet_libraries
+from .charts import COLOURS, bars, bench_table, counts_table, draw, quiet_libraries
 from .text import without_hidden
 from .vectors import ScoreCache
 
@@ -450,17 +449,9 @@ def reasons_chart(
     note: str = "",
 ) -> Chart:
     "How many pairs each reason turned down"
-    rows = sorted(counts.items(), key=lambda row: row[1])
-
-    def plot(axes):
-        names = [*(name.replace("_", " ") for name, _ in rows), "kept"]
-        colours = [COLOURS["null"]] * len(rows) + [COLOURS["human"]]
-        bars = axes.barh(names, [*(count for _, count in rows), kept], color=colours)
-        axes.bar_label(bars, padding=3)
-        axes.set(xlabel="pairs", title="Pairs kept, and the reasons of the others")
-
-    words = ", ".join(f"{name} {count}" for name, count in rows)
-    return draw(plot, f"kept {kept}; {words}", height=0.6 + 0.25 * (len(rows) + 1), note=note)
+    rows = {"kept": kept} | dict(sorted(counts.items(), key=lambda row: -row[1]))
+    title = "Pairs kept, and the reasons of the others"
+    return bars(rows, title, {"kept": COLOURS["human"]}, label="pairs", note=note)
 
 # %% ../nbs/02_validate.ipynb #00757bcf
 def one_example_each(rejected: list[dict]) -> list[dict]:

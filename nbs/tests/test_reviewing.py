@@ -68,10 +68,13 @@ class Reviewer:
     def status(self) -> str: return self.page.locator(".rt-bar").inner_text().strip()
 
     def do(self, name: str, new_card: bool = True):
-        before = self.shown()
+        before, turn = self.shown(), self.page.locator(".replytune-review").get_attribute("data-turn")
         if self.by == "keyboard": self.page.keyboard.press({"Ctrl+Enter": "Control+Enter"}.get(KEYS[name][0], KEYS[name][0].lower() if len(KEYS[name][0]) == 1 else KEYS[name][0]))
         else: self.page.locator(".replytune-review button", has_text=labelled(name)).click()
-        if new_card: self.page.wait_for_function("before => document.querySelector('[data-shown]').dataset.shown !== before", arg=before)
+        if not new_card: return
+        self.page.wait_for_function("before => document.querySelector('[data-shown]').dataset.shown !== before", arg=before)
+        # until the answer is taken a click is taken for the second half of a double one, and is none
+        self.page.wait_for_function("turn => document.querySelector('.replytune-review').dataset.turn !== turn", arg=turn)
 
     def filter(self, value: str):
         before = self.shown()

@@ -58,6 +58,7 @@ function render({ model, el }) {
     root = el.closest(".replytune-review");
     if (!root) { requestAnimationFrame(attach); return; }
     root.tabIndex = 0;
+    root.dataset.turn = model.get("turn");
     keep();
     root.addEventListener("keydown", onKey, true);
     root.addEventListener("keydown", stop);
@@ -68,6 +69,7 @@ function render({ model, el }) {
   const onTurn = () => setTimeout(() => {
     const at = document.activeElement;
     if (root) keep();
+    if (root) root.dataset.turn = model.get("turn");  // for who watches: the last answer is taken
     if (root && (at === document.body || (root.contains(at) && at.tagName !== "SELECT"))) focus();
   }, 0);
   attach();

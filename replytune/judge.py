@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored',
            'Score', 'Question', 'Judge', 'score_of', 'comparisons', 'answer_key', 'answers_of', 'Evidence',
-           'asked_about', 'judgements', 'ratings', 'variant_rows', 'Listening', 'all_questions', 'within_budget',
-           'judge_stage', 'turned_down_for_likes']
+           'turned_down_for_likes', 'asked_about', 'judgements', 'ratings', 'variant_rows', 'Listening',
+           'all_questions', 'within_budget', 'judge_stage']
 
 # %% ../nbs/07_judge.ipynb #235daab5
 import json
@@ -17,7 +17,9 @@ from typing import Annotated, Iterator, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from .schema import ARMS, Pair, Record, StageError, check_contrast, error_of, replies_file
+from replytune.schema import (
+    ARMS, Pair, Record, StageError, Unavailable, check_contrast, error_of, number_or_reason, replies_file,
+)
 from .files import append_lines, read_rows, sha256, whole_lines
 from .params import StageParams
 from .run import Stage, is_sample, open_stage, sample_rows
@@ -52,7 +54,7 @@ class JudgeParams(StageParams):
     encoder: str = "minilm"
     like_ratio_min: float = Field(2.0, gt=1)
     pair_hours_max: float = Field(1.0, gt=0)
-    sound_weight: float = Field(1.0, ge=0)
+    sound_weight: float = Field(5.0, ge=0)
     liked_weight: float = Field(1.0, ge=0)
     tie_width: float = Field(0.02, ge=0, lt=0.5)
     resamples: int = Field(2000, ge=100)
@@ -74,6 +76,7 @@ class Verdict(Record):
     winner: Literal["first", "second", "tie"]
     probability: float | None = None
     why: str | None = None  # the judge's reasons, untrusted like all text
+    decided_by: str | None = None  # which of the judge's questions, where it has more than one
     cost: Cost | None = None  # `None`: free
 
 # %% ../nbs/07_judge.ipynb #d5424e6c
@@ -127,11 +130,7 @@ class Judge(Protocol):
         "What the answers will cost, in dollars"
         return 0.0
 
-    def without(self, clusters: frozenset[str]) -> "Judge":
-        "The same judge, taught nothing by these conversations"
-        return self
-
-    def variants(self) -> dict[str, "Judge"]:
+    def variants(self) -> dict[str, "Judge | Unavailable"]:
         "The same judge under other reasonable settings, by what differs"
         return {}
 
@@ -202,32 +201,46 @@ class Evidence(NamedTuple):
     "What a judge is judged on"
 
     pairs: list[Pair]  # as reviewed, of all splits
-    turned_down: list[Pair]  # by stage 02, for nothing but too few likes
+    turned_down: list[Pair]  # by stage 02, for nothing but their likes
     params: JudgeParams
+    arms: Arms = {}
     log: Path | None = None  # answers so far
 
 
 MEASURES = {  # what is found out about a judge before it is asked about an arm, by the file that keeps it
     "judge_accuracy.jsonl": "replytune.gate:accuracy_rows",
     "judge_controls.jsonl": "replytune.gate:control_rows",
+    "judge_arms.jsonl": "replytune.gate:arm_rows",
 }
 
+# %% ../nbs/07_judge.ipynb #07l3c4d5
+def turned_down_for_likes(rejected: list[dict], pairs: list[Pair]) -> list[Pair]:
+    "Replies to the tweets of `pairs` that stage 02 rejected for their likes and for nothing else; cleaned"
+    place = {pair.tweet_id: {"split": pair.split, "cluster": pair.cluster} for pair in pairs}
+    only_likes = lambda row: "reply_likes" in row["reasons"] and set(row["reasons"]) <= _LIKES
+    found = [Pair.model_validate(row["pair"]) for row in rejected if only_likes(row)]
+    return [repair(pair).model_copy(update=place[pair.tweet_id]) for pair in found if pair.tweet_id in place]
+
+
+_LIKES = {"reply_likes", "unmeasured"}  # a reply that was out before a model looked at it is not measured
+
 # %% ../nbs/07_judge.ipynb #07k5e6f7
-def asked_about(row: dict, given: Evidence, arms: Arms) -> Question:
+def asked_about(row: dict, given: Evidence) -> Question:
     "The question that a comparison puts to the judge; a reply that is missing is empty"
     tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
-    texts = [arms[row[at]][row["tweet_id"]].reply or "" for at in ("first", "second")]
+    texts = [given.arms[row[at]][row["tweet_id"]].reply or "" for at in ("first", "second")]
     return Question(row["tweet_id"], tweets[row["tweet_id"]], *texts)
 
 
-def judgements(judge: Judge, given: Evidence, arms: Arms) -> list[dict]:
+def judgements(judge: Judge, given: Evidence) -> list[dict]:
     "A row for each comparison of each contrast, as `judgements.jsonl` keeps it"
-    rows = comparisons(given.params.contrasts, arms)
-    asked = [asked_about(row, given, arms) for row in rows]
+    rows = comparisons(given.params.contrasts, given.arms)
+    asked = [asked_about(row, given) for row in rows]
     return [
-        row | _beside(row, arms) | {
+        row | _beside(row, given.arms) | {
             "judge": judge.name, "score_first": score_of(answer),
             "probability": getattr(answer, "probability", None), "unscored": getattr(answer, "reason", None),
+            "decided_by": getattr(answer, "decided_by", None),
         }
         for row, answer in zip(rows, answers_of(judge, asked, given.log))
     ]
@@ -239,11 +252,11 @@ def _beside(row: dict, arms: Arms) -> dict:
     return lengths | {"both_ended": all(reply.finished is not False for reply in pair)}
 
 # %% ../nbs/07_judge.ipynb #07k6f7a8
-def ratings(judge: Judge, given: Evidence, arms: Arms) -> list[dict]:
+def ratings(judge: Judge, given: Evidence) -> list[dict]:
     "How good each arm's reply is by itself, from 1 to 10, or why there is no score"
     tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
-    rows = [(arm, id) for arm in arms for id in sorted(arms[arm], key=int)]
-    asked = [Question(id, tweets[id], arms[arm][id].reply or "") for arm, id in rows]
+    rows = [(arm, id) for arm, replies in given.arms.items() for id in sorted(replies, key=int)]
+    asked = [Question(id, tweets[id], given.arms[arm][id].reply or "") for arm, id in rows]
     return [
         {"arm": arm, "tweet_id": id, "judge": judge.name, "score": getattr(answer, "score", None),
          "unscored": getattr(answer, "reason", None)}
@@ -251,12 +264,15 @@ def ratings(judge: Judge, given: Evidence, arms: Arms) -> list[dict]:
     ]
 
 # %% ../nbs/07_judge.ipynb #07k8b9c0
-def variant_rows(judge: Judge, given: Evidence, arms: Arms) -> list[dict]:
+def variant_rows(judge: Judge, given: Evidence) -> list[dict]:
     "The win rate of each contrast under each of the judge's own variants"
     rows = []
     for name, variant in judge.variants().items():
+        if isinstance(variant, Unavailable):
+            rows.append({"variant": name, "contrast": None, "win_rate": number_or_reason(variant)})
+            continue
         scores = defaultdict(list)
-        for row in judgements(variant, given, arms):
+        for row in judgements(variant, given):
             if row["score_first"] is None: continue
             mine = row["first"] == row["contrast"].partition("-")[0]
             scores[row["contrast"]].append(row["score_first"] if mine else 1 - row["score_first"])
@@ -270,7 +286,7 @@ def variant_rows(judge: Judge, given: Evidence, arms: Arms) -> list[dict]:
 class Listening(Judge):
     "Answers nothing, and remembers what it was asked"
 
-    name, kept = "listening", False
+    name = "listening"
 
     def __init__(self): self.asked: list[Question] = []
 
@@ -279,20 +295,20 @@ class Listening(Judge):
         yield from ((place, Unscored(reason="only listened")) for place in range(len(asked)))
 
 
-def all_questions(given: Evidence, arms: Arms) -> list[Question]:
+def all_questions(given: Evidence) -> list[Question]:
     "Everything that stage 07 asks a judge: what it is measured on, the comparisons, the ratings"
-    listening = Listening()
+    listening, given = Listening(), given._replace(log=None)
     for entry in MEASURES.values(): resolve_name(entry)(listening, given)
-    judgements(listening, given, arms)
-    if given.params.rate_arms: ratings(listening, given, arms)
+    judgements(listening, given)
+    if given.params.rate_arms: ratings(listening, given)
     return listening.asked
 
 # %% ../nbs/07_judge.ipynb #07l2b3c4
-def within_budget(judge: Judge, given: Evidence, arms: Arms) -> float:
+def within_budget(judge: Judge, given: Evidence) -> float:
     "What is still to be paid, in dollars; `StageError` if that is more than `dollars_max`"
     if not judge.kept: return 0.0
     known = _answered(given.log) if given.log else {}
-    left = [asked for asked in all_questions(given, arms) if answer_key(judge, asked) not in known]
+    left = [asked for asked in all_questions(given) if answer_key(judge, asked) not in known]
     if (dollars := judge.quote(left)) <= given.params.dollars_max: return round(dollars, 4)
     dear = f"{len(left):,} questions to {judge.name} are quoted at ${dollars:.2f}"
     raise StageError(f"{dear}, more than dollars_max {given.params.dollars_max}; raise it or ask less")
@@ -304,35 +320,24 @@ def judge_stage(params: JudgeParams):
     with open_stage("07_judge", params, reads=reads) as stage:
         pairs, log = stage.records("reviewed.jsonl"), stage.path(ANSWERS)
         rejected = read_rows(stage.path("rejected.jsonl"))
-        given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, log)
         arms = {
             arm: {row.tweet_id: row for row in stage.records(replies_file(arm), Generation)} for arm in ARMS
         }
-        judge = resolve_name(JUDGES[params.judge])(params, pairs, stage.cache)
-        stage.notes["quoted dollars"] = within_budget(judge, given, arms)
-        for file, entry in MEASURES.items(): stage.write(file, resolve_name(entry)(judge, given))
+        given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, arms, log)
+        judge = resolve_name(JUDGES[params.judge])(params, [*pairs, *given.turned_down], stage.cache)
+        stage.notes["quoted dollars"] = within_budget(judge, given)
         if params.run and not is_sample(stage.run.manifest()): _look_at_the_seal(stage, params, pairs, arms)
-        answers = judgements(judge, given, arms)
+        for file, entry in MEASURES.items(): stage.write(file, resolve_name(entry)(judge, given))
+        answers = judgements(judge, given)
         stage.write("judgements.jsonl", answers)
-        stage.write("judge_variants.jsonl", variant_rows(judge, given, arms))
-        if params.rate_arms: stage.write("ratings.jsonl", ratings(judge, given, arms))
+        stage.write("judge_variants.jsonl", variant_rows(judge, given))
+        if params.rate_arms: stage.write("ratings.jsonl", ratings(judge, given))
         if log.exists(): stage.note(ANSWERS)
         stage.seeds["bootstrap"] = params.seed
         stage.models = {"judge": judge.name, "encoder": params.encoder}
         unscored = sum(row["score_first"] is None for row in answers)
         stage.counts = {"questions": len(answers), "unscored": unscored, "tweets": len(arms["base"])}
     return counts_table(stage)
-
-# %% ../nbs/07_judge.ipynb #07l3c4d5
-def turned_down_for_likes(rejected: list[dict], pairs: list[Pair]) -> list[Pair]:
-    "Replies to the tweets of `pairs` that stage 02 rejected for too few likes and for nothing else; cleaned"
-    place = {pair.tweet_id: {"split": pair.split, "cluster": pair.cluster} for pair in pairs}
-    only_likes = lambda row: "reply_likes" in row["reasons"] and set(row["reasons"]) <= _FEW
-    found = [Pair.model_validate(row["pair"]) for row in rejected if only_likes(row)]
-    return [repair(pair).model_copy(update=place[pair.tweet_id]) for pair in found if pair.tweet_id in place]
-
-
-_FEW = {"reply_likes", "unmeasured"}  # a reply that was out before a model looked at it is not measured
 
 
 def _look_at_the_seal(stage: Stage, params: JudgeParams, pairs: list[Pair], arms: Arms):

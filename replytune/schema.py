@@ -156,6 +156,9 @@ FILES = {  # which stage writes what the later ones read
     "judgements.jsonl": "07_judge",
     "judge_accuracy.jsonl": "07_judge",
     "judge_controls.jsonl": "07_judge",
+    "judge_arms.jsonl": "07_judge",
+    "judge_variants.jsonl": "07_judge",
+    "ratings.jsonl": "07_judge",
     "stats.json": "08_stats",
 }
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLOUR_OF', 'MEANING', 'REPORT_READS', 'ReportParams', 'verdict_sentence', 'rule_sentence', 'judge_sentence',
-           'contrast_rows', 'control_cells', 'funnel', 'funnel_chart', 'side_by_side', 'rejected_examples',
-           'provenance', 'figures_of', 'render', 'report_stage']
+           'contrast_rows', 'control_cells', 'rate_cells', 'funnel', 'funnel_chart', 'side_by_side',
+           'rejected_examples', 'provenance', 'figures_of', 'render', 'report_stage']
 
 # %% ../nbs/09_report.ipynb #a15b7a2b
 import json
@@ -21,6 +21,7 @@ from .charts import COLOURS, bars, counts_table
 from .validate import one_example_each, reasons_chart
 from .generate import Generation
 from .train import loss_chart
+from .bias import RATES
 from .stats import forest_chart
 
 # %% ../nbs/09_report.ipynb #26525262
@@ -108,6 +109,17 @@ def control_cells(stats: dict) -> list[dict]:
         interval = f"{row['low']:.0%} to {row['high']:.0%}" if known else ""
         word = "FAILED" if row["failed"] else "passed"
         rows.append({"control": row["control"], "share": share, "interval": interval, "word": word})
+    return rows
+
+# %% ../nbs/09_report.ipynb #09l2b3c4
+def rate_cells(stats: dict) -> list[dict]:
+    "The readings of the primary contrast as a table's texts; none if stage 08 is older than they are"
+    rows = []
+    for name, row in stats.get("rates", {}).get(stats["contrast"], {}).items():
+        known = "low" in row
+        share = f"{row['estimate']:.1%}" if known else f"unavailable: {row['estimate']['unavailable']}"
+        interval = f"{row['low']:.1%} to {row['high']:.1%}" if known else ""
+        rows.append({"rate": name, "what": RATES[name], "share": share, "interval": interval, "tweets": row["tweets"]})
     return rows
 
 # %% ../nbs/09_report.ipynb #4d2ee4cf
@@ -199,7 +211,8 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
         title=params.title, style=Markup(asset("report.css")), label=disclaimer(manifest),
         stats=stats, colour=COLOUR_OF[stats["decision"]], sentence=verdict_sentence(stats),
         rule=rule_sentence(stats), judge=judge_sentence(stats["judge"]), contrasts=contrast_rows(stats),
-        controls=control_cells(stats),
+        controls=control_cells(stats), rates=rate_cells(stats),
+        habits=stats.get("habits", {}).get(stats["contrast"], {}),
         figures=figures, figure=lambda chart: Markup("<figure>{}</figure>").format(Markup(chart.svg)),
         warnings=manifest["06_train"]["notes"]["warnings"],
         tweets=side_by_side(read_records(run / "reviewed.jsonl"), arms), examples_open=params.examples_open,

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats as scipy_stats
 
-from replytune.stats import StatsParams, analyse, decide, interval, operating_characteristics, sign_flip_p, tweet_scores, tweets_needed
+from replytune.bias import interval, tweet_scores
+from replytune.stats import StatsParams, analyse, decide, operating_characteristics, sign_flip_p, tweets_needed
 
-PAGES = "08"
+PAGES = "07d 08"
 
 scores_lists = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=60)
 

@@ -26,7 +26,7 @@ from replytune.files import read_rows, resolve, sha256, to_lines, write_text
 from replytune.params import read_params
 from replytune.run import Run, disclaimer, is_sample, sample_copy, sample_rows
 from replytune.charts import COLOURS
-from replytune.stats import tweet_scores
+from replytune.bias import tweet_scores
 from replytune.train import precision_of
 from replytune.validate import one_example_each
 

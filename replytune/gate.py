@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FOLLOWERS_RATIO', 'PAIRS_PER_TWEET', 'TRIVIAL', 'TWEETS_LEAST', 'LEAKING', 'CONTROLS', 'MAY_TIE', 'CONTROL_REPLIES',
-           'DEALS', 'controls_chart', 'Outcome', 'outcomes', 'weighted_mean', 'trivial_scores', 'both_orders',
+           'DEALS', 'controls_chart', 'Outcome', 'outcomes', 'weighted_mean', 'trivial_scores', 'in_both_orders',
            'accuracy_rows', 'power_at', 'pairs_needed', 'measures_engagement', 'accuracy_chart', 'Asked', 'twice',
            'control_replies', 'favourite_reply', 'preference_for_people', 'bootstrap_mean', 'control_rows', 'arm_rows']
 
@@ -112,7 +112,7 @@ def trivial_scores(known: list[Outcome], measure: Callable[[Pair], float]) -> li
     return [0.5 + 0.5 * ((more > less) - (more < less)) for more, less in both]
 
 
-def both_orders(judge: Judge, asked: list[tuple[str, str, str, str]], log: Path | None) -> list[tuple]:
+def in_both_orders(judge: Judge, asked: list[tuple[str, str, str, str]], log: Path | None) -> list[tuple]:
     "Scores of the first text in both orders, for each (tweet id, tweet, text, other text)"
     questions = [
         Question(id, tweet, *texts) for id, tweet, one, other in asked for texts in ((one, other), (other, one))
@@ -125,7 +125,7 @@ def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
     "The judge's accuracy on known outcomes; then its lead over each trivial judge, and what chance looks like"
     known, params = outcomes(given), given.params
     asked = [(each.better.tweet_id, each.better.tweet, each.better.reply, each.worse.reply) for each in known]
-    answers = both_orders(judge, asked, given.log)
+    answers = in_both_orders(judge, asked, given.log)
     scored = [(each, answer) for each, answer in zip(known, answers) if None not in answer]
     named = {"judge": judge.name, "learned from": judge.learned_from, "unscored": len(known) - len(scored)}
     if len({each.better.tweet_id for each, _ in scored}) < TWEETS_LEAST:
@@ -291,7 +291,7 @@ def preference_for_people(
 ) -> dict:  # "human preferred" with its interval, or why there is none
     "How often the judge prefers what a person wrote, over both orders, each tweet weighing the same"
     by_tweet = defaultdict(list)
-    for (id, *_), scores in zip(asked, both_orders(judge, asked, given.log)):
+    for (id, *_), scores in zip(asked, in_both_orders(judge, asked, given.log)):
         if None not in scores: by_tweet[id].append(sum(scores) / 2)
     scored = sum(map(len, by_tweet.values()))
     counted = {"tweets": len(by_tweet), "replies": scored, "unscored": len(asked) - scored}

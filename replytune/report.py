@@ -22,6 +22,7 @@ from .validate import one_example_each, reasons_chart
 from .generate import Generation
 from .train import loss_chart
 from .bias import RATES
+from .gate import accuracy_chart, controls_chart
 from .stats import forest_chart
 
 # %% ../nbs/09_report.ipynb #26525262
@@ -42,7 +43,7 @@ MEANING = {
 
 # %% ../nbs/09_report.ipynb #09b1c2d3
 def verdict_sentence(stats: dict) -> str:
-    "The decision in one sentence"
+    "The decision in one sentence, and what it is about"
     if stats["estimate"] is None: return f"No verdict: {stats['why']}."
     one, _, other = stats["contrast"].partition("-")
     said = (
@@ -53,7 +54,7 @@ def verdict_sentence(stats: dict) -> str:
     said += " " + MEANING[stats["decision"]].format(stats["why"])
     if stats["decision"] == "INCONCLUSIVE" and stats["n_needed"]:
         said += f" At this size and scatter about {stats['n_needed']} tweets would."
-    return said
+    return f"{said} It is about {stats['claim']['word']}: the judge is {stats['claim']['why']}."
 
 # %% ../nbs/09_report.ipynb #09b3e4f5
 def rule_sentence(stats: dict) -> str:
@@ -63,8 +64,17 @@ def rule_sentence(stats: dict) -> str:
         f"The rule was fixed before: GO if the one-sided {rule['confidence']:.0%} lower bound is above 50 %"
         f" and the estimate at least {0.5 + rule['better_by']:.1%}; NO-GO if the upper bound is below that;"
         f" else INCONCLUSIVE; INVALID if a check fails. Fewer than {rule['tweets_min']} tweets never"
-        f" decide. The unit is the tweet; each comparison was asked in both orders. It saw: {stats['why']}."
+        f" decide. The unit is the tweet; each comparison was asked in both orders. {_settings(stats)}"
+        f" It saw: {stats['why']}."
     )
+
+
+def _settings(stats: dict) -> str:
+    tried = [row for row in stats["variants"] if row["contrast"]]
+    if not tried: return "The judge was asked under one setting only, so how far its settings matter is not known."
+    rates = [row["win_rate"] for row in tried]
+    ends = f"{min(rates):.1%} to {max(rates):.1%}"
+    return f"Under {len(tried)} other settings of the judge the win rate is {ends}; the bounds carry that, too."
 
 # %% ../nbs/09_report.ipynb #aefd2fc0
 def judge_sentence(accuracy: dict) -> str:
@@ -73,7 +83,7 @@ def judge_sentence(accuracy: dict) -> str:
         return f"{accuracy['judge']}: accuracy unavailable ({accuracy['accuracy']['unavailable']})"
     return (
         f"the {accuracy['judge']} names the better-liked of two real replies in {accuracy['accuracy']:.1%}"
-        f" of {accuracy['pairs']} held-out pairs on {accuracy['tweets']} tweets (95 % interval"
+        f" of {accuracy['pairs']} pairs on {accuracy['tweets']} tweets (95 % interval"
         f" {accuracy['low']:.1%} to {accuracy['high']:.1%}); its two orders agree in"
         f" {accuracy['orders agree']:.0%}, and it prefers the first position in"
         f" {accuracy['first position preferred']:.0%}"
@@ -107,7 +117,7 @@ def control_cells(stats: dict) -> list[dict]:
         known = "low" in row
         share = f"{row['human preferred']:.0%}" if known else row["human preferred"]["unavailable"]
         interval = f"{row['low']:.0%} to {row['high']:.0%}" if known else ""
-        word = "FAILED" if row["failed"] else "passed"
+        word = "FAILED" if row["failed"] else "passed, as taught" if row.get("taught") else "passed"
         rows.append({"control": row["control"], "share": share, "interval": interval, "word": word})
     return rows
 
@@ -191,6 +201,8 @@ def figures_of(run: Run, manifest: dict[str, dict], stats: dict, label: str) -> 
     reasons = Counter(reason for row in read_rows(run / "rejected.jsonl") for reason in row["reasons"])
     return {
         "contrasts": forest_chart(stats, label),
+        "controls": controls_chart(stats["controls"], label),
+        "judges": accuracy_chart(stats["judges"], note=label),
         "funnel": funnel_chart(manifest, label),
         "loss": loss_chart(log, manifest["06_train"]["counts"]["best step"], label),
         "reasons": reasons_chart(reasons, manifest["02_validate"]["counts"]["valid"], label),

@@ -4,22 +4,23 @@
 
 # %% auto #0
 __all__ = ['JUDGED', 'RULE', 'forest_chart', 'StatsParams', 'sign_flip_p', 'tweets_needed', 'decide', 'operating_characteristics',
-           'validity_checks', 'analyse', 'stats_stage']
+           'Measured', 'validity_checks', 'settings_width', 'analyse', 'stats_stage']
 
 # %% ../nbs/08_stats.ipynb #beab3944
 import json
 import math
 from collections import defaultdict
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from .schema import StageError, check_contrast, error_of
+from .schema import Chart, StageError, check_contrast
 from .files import read_rows
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, disclaimer, open_stage, sample_rows
-from .charts import COLOURS, Chart, counts_table, draw
+from .charts import COLOURS, counts_table, draw
 from .bias import habit_warnings, interval, rates_as_json, tweet_scores, win_rates
+from .gate import measures_engagement
 
 # %% ../nbs/08_stats.ipynb #32360dd2
 def forest_chart(stats: dict, note: str = "") -> Chart:
@@ -98,6 +99,7 @@ def decide(
     scores: dict[str, float],  # by tweet id, between 0 and 1
     checks: dict[str, str | None] | None = None,  # what failed, by the check's name; `None`: passed
     params: StatsParams = StatsParams(),
+    settings: tuple[float, float] = (0.0, 0.0),  # how far the judge's own settings move the estimate: down, up
 ) -> dict:
     "The decision, why, and the numbers it rests on"
     failed = {name: what for name, what in (checks or {}).items() if what}
@@ -109,10 +111,11 @@ def decide(
         return {"decision": "INVALID", "why": why, **nothing, "n_tweets": len(values), "n_needed": None}
     estimate, (low, high) = sum(values) / len(values), interval(values, params.confidence)
     lower, upper = interval(values, 2 * params.confidence - 1)
+    lower, upper = max(0.0, lower - settings[0]), min(1.0, upper + settings[1])
     decision, why = _word(estimate, lower, upper, len(values), failed, params)
     return {
         "decision": decision, "why": why, "estimate": estimate, "low": low, "high": high,
-        "lower_bound": lower, "upper_bound": upper, "n_tweets": len(values),
+        "lower_bound": lower, "upper_bound": upper, "settings": list(settings), "n_tweets": len(values),
         "n_needed": tweets_needed(values, params.better_by, params.confidence, params.power),
         "p_value": sign_flip_p(values, params.permutations, params.seed),
     }
@@ -139,54 +142,78 @@ def operating_characteristics(
     return {name: round(counts[name] / runs, 3) for name in ("GO", "NO-GO", "INCONCLUSIVE")}
 
 # %% ../nbs/08_stats.ipynb #107380e3
-def validity_checks(
-    judgements: list[dict],
-    accuracy: dict,  # of the judge, as stage 07 measured it
-    controls: list[dict],  # likewise: what is no reply, beside replies of people
-    params: StatsParams,
-) -> dict[str, str | None]:
+class Measured(NamedTuple):
+    "What stage 07 found out about the judge and the arms, a list of rows each"
+
+    accuracy: list[dict]  # on real likes; the judge first, then what it is compared with
+    controls: list[dict]
+    arms: list[dict]
+    variants: list[dict]  # win rates under other settings of the judge
+
+
+def validity_checks(judgements: list[dict], measured: Measured, params: StatsParams) -> dict[str, str | None]:
     "Each check by name, with what failed or `None`"
     scores = list(tweet_scores(judgements, params.null)[0].values())
     low, high = interval(scores, params.confidence) if len(scores) > 1 else (0.0, 1.0)
     unscored = sum(row["score_first"] is None for row in judgements) / len(judgements)
-    measured, end = accuracy.get("accuracy"), accuracy.get("low")
     uneven = f"{params.null} lies in {low:.2f} to {high:.2f}, without one half"
-    guesses = f"its accuracy on real replies is {measured} with lower end {end}, not above one half"
     silent = f"{unscored:.1%} unanswered, more than {params.unscored_max:.0%}"
-    lost = [row["control"] for row in controls if row["failed"]]
+    lost = [row["control"] for row in measured.controls if row["failed"]]
     mend = "another one, or one that has seen such things lose, would mend it"
-    blind = f"the judge fails {len(lost)} of {len(controls)} controls ({', '.join(lost)}); {mend}"
-    judged = isinstance(measured, float) and "low" in accuracy and end > 0.5
+    blind = f"the judge fails {len(lost)} of {len(measured.controls)} controls ({', '.join(lost)}); {mend}"
     return {
         "null arm is even": None if low <= 0.5 <= high else uneven,
-        "judge beats guessing": None if judged else guesses,
-        "judge knows a reply": blind if lost else None if controls else "its controls were not asked",
+        "judge knows a reply": blind if lost else None if measured.controls else "its controls were not asked",
+        "arm answers its tweets": _in_its_place(measured.arms, params.primary.partition("-")[0]),
         "questions answered": None if unscored <= params.unscored_max else silent,
     }
 
+
+def _in_its_place(rows: list[dict], arm: str) -> str | None:
+    if arm == "human": return None
+    row = next((row for row in rows if row["arm"] == arm), None)
+    if row is None: return f"{arm} was not compared with itself under the wrong tweets"
+    if "low" not in row: return f"cannot be told of {arm}: {row['own place preferred']['unavailable']}"
+    if row["low"] > 0.5: return None
+    share = f"{row['own place preferred']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
+    return f"{arm}'s replies might stand under other tweets: in their own place preferred in {share}"
+
+# %% ../nbs/08_stats.ipynb #08m2b3c4
+def settings_width(variants: list[dict], contrast: str, estimate: float | None) -> tuple[float, float]:
+    "How far below and above the estimate the win rate lies under other settings of the judge"
+    rates = [row["win_rate"] for row in variants if row["contrast"] == contrast]
+    if estimate is None or not rates: return 0.0, 0.0
+    return max(0.0, estimate - min(rates)), max(0.0, max(rates) - estimate)
+
 # %% ../nbs/08_stats.ipynb #3ee31eb5
-JUDGED = ("judgements.jsonl", "judge_accuracy.jsonl", "judge_controls.jsonl")  # what stage 07 hands on
+JUDGED = (  # what stage 07 hands on: the answers, then what `Measured` holds
+    "judgements.jsonl", "judge_accuracy.jsonl", "judge_controls.jsonl", "judge_arms.jsonl", "judge_variants.jsonl",
+)
 RULE = ("better_by", "confidence", "power", "tweets_min")  # what the report says of it
 
 
-def analyse(judgements: list[dict], accuracy: dict, controls: list[dict], params: StatsParams) -> dict:
+def analyse(judgements: list[dict], measured: Measured, params: StatsParams) -> dict:
     "Everything stage 08 reports: the primary contrast, the others, the checks, the judge's habits"
-    checks, contrasts = validity_checks(judgements, accuracy, controls, params), {}
-    for name in dict.fromkeys(row["contrast"] for row in judgements):
+    names = list(dict.fromkeys(row["contrast"] for row in judgements))
+    if params.primary not in names:
+        raise StageError(f"primary contrast {params.primary!r} was not judged; judged are {', '.join(names)}")
+    checks, contrasts = validity_checks(judgements, measured, params), {}
+    for name in names:
         scores, unscored = tweet_scores(judgements, name)
-        decided = decide(scores, checks if name == params.primary else None, params)
+        mean = sum(scores.values()) / len(scores) if scores else None
+        width = settings_width(measured.variants, name, mean)
+        decided = decide(scores, checks if name == params.primary else None, params, width)
         contrasts[name] = {"contrast": name, **decided, "unscored": len(unscored)}
-    if params.primary not in contrasts:
-        known = ", ".join(contrasts)
-        raise StageError(f"primary contrast {params.primary!r} was not judged; judged are {known}")
-    primary = contrasts.pop(params.primary)
+    primary, (engagement, why) = contrasts.pop(params.primary), measures_engagement(measured.accuracy)
     return {
         **primary,
         "contrasts": _undecided(list(contrasts.values())),
         "checks": [{"check": name, "passed": what is None, "what": what} for name, what in checks.items()],
-        "judge": accuracy, "controls": controls,
+        "claim": {"word": "engagement" if engagement else "judge preference", "why": why},
+        "judge": measured.accuracy[0], "judges": measured.accuracy, "controls": measured.controls,
+        "arms": measured.arms, "variants": [row for row in measured.variants if row["contrast"] in (None, params.primary)],
         "rule": {name: getattr(params, name) for name in RULE},
-        **_readings(judgements, [primary["contrast"], *contrasts], params.confidence),
+        **_readings(judgements, names, params.confidence),
     }
 
 
@@ -208,8 +235,8 @@ def _undecided(rows: list[dict]) -> list[dict]:
 def stats_stage(params: StatsParams):
     "Decide on `judgements.jsonl`; writes `stats.json`"
     with open_stage("08_stats", params, reads=JUDGED) as stage:
-        judgements, (accuracy,), controls = (read_rows(stage.path(name)) for name in JUDGED)
-        result = analyse(judgements, accuracy, controls, params)
+        judgements, *measures = (read_rows(stage.path(name)) for name in JUDGED)
+        result = analyse(judgements, Measured(*measures), params)
         stage.write("stats.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
         stage.seeds["permutations"] = params.seed
         failed = sum(not row["passed"] for row in result["checks"])

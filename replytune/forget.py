@@ -58,14 +58,14 @@ WHO = re.compile("author|user|screen_?name|handle", re.I)  # fields that hold a 
 
 
 def mentions(value, ids: set[str], handle: str, texts: frozenset = frozenset(), field: str = "") -> bool:
-    """Does a row, at any depth, hold one of the ids or texts (by hash), or name the handle: alone in a
+    """Does a row, at any depth, hold one of the ids or texts (or the hash of one), or name the handle: alone in a
     field for handles, behind an @, or in an address?"""
     if isinstance(value, dict):
         return any(key in ids or mentions(part, ids, handle, texts, key) for key, part in value.items())
     if isinstance(value, list):
         return any(mentions(part, ids, handle, texts, field) for part in value)
     text = str(value)
-    if text in ids or (texts and sha256(text)[:32] in texts): return True
+    if text in ids or text in texts or (texts and sha256(text)[:32] in texts): return True
     lower = text.lower()
     if not handle or handle not in lower: return False
     alone = WHO.search(field) is not None and lower.lstrip("@") == handle

@@ -46,6 +46,7 @@ class JudgeParams(StageParams):
         ["tuned-base", "null-base", "rag-base", "human-base", "tuned-rag", "tuned-human"], min_length=1
     )
     rate_arms: bool = True
+    try_variants: bool = True
     judge_model: str = ""
     judge_url: str = ""
     batches: bool = True
@@ -267,7 +268,7 @@ def ratings(judge: Judge, given: Evidence) -> list[dict]:
 def variant_rows(judge: Judge, given: Evidence) -> list[dict]:
     "The win rate of each contrast under each of the judge's own variants"
     rows = []
-    for name, variant in judge.variants().items():
+    for name, variant in (judge.variants() if given.params.try_variants else {}).items():
         if isinstance(variant, Unavailable):
             rows.append({"variant": name, "contrast": None, "win_rate": number_or_reason(variant)})
             continue

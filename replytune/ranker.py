@@ -209,12 +209,10 @@ def fit_preference(
 def _fit(differences, weights, regularisation: float):
     import numpy
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=100 * regularisation / weights.sum(), fit_intercept=False, max_iter=2000)
     both, sides = numpy.vstack([differences, -differences]), [1] * len(weights) + [0] * len(weights)
-    with threadpool_limits(1):  # so small that a second core only waits
-        return model.fit(both, sides, sample_weight=numpy.tile(weights, 2)).coef_[0]
+    return model.fit(both, sides, sample_weight=numpy.tile(weights, 2)).coef_[0]
 
 
 def fold_of(groups: list[str], folds: int = FOLDS) -> dict[str, int]:
@@ -406,14 +404,15 @@ VARIANTS = {
 # %% ../nbs/07b_ranker.ipynb #07r00031
 def fit_ranker(train: list[Pair], vectors: Vectors, params: JudgeParams) -> Ranker:
     "A ranker that never rates a reply by what it learned from that reply's own conversation"
+    from threadpoolctl import threadpool_limits
+
     if any(pair.split != "train" for pair in train):
         raise StageError("the ranker may learn from the train split only")
     features = Features(list(dict.fromkeys(pair.tweet for pair in train)), vectors)
     fold = fold_of([pair.cluster for pair in train])
-    tastes = [
-        fit_taste([pair for pair in train if fold[pair.cluster] != blind], features, params)
-        for blind in range(min(FOLDS, len(fold)))
-    ]
+    parts = [[pair for pair in train if fold[pair.cluster] != blind] for blind in range(min(FOLDS, len(fold)))]
+    with threadpool_limits(1):  # matrices so small that a second core only waits
+        tastes = [fit_taste(part, features, params) for part in parts]
     return Ranker(tastes, train, features, params)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from .schema import StageError, check_contrast, error_of
+from .schema import StageError, check_contrast
 from .files import read_rows
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, disclaimer, open_stage, sample_rows
@@ -189,10 +189,11 @@ def analyse(judgements: list[dict], accuracy: dict, controls: list[dict], params
         **_readings(judgements, [primary["contrast"], *contrasts], params.confidence),
     }
 
-
+# %% ../nbs/08_stats.ipynb #08j2b3c4
 def _readings(judgements: list[dict], contrasts: list[str], confidence: float) -> dict[str, dict]:
     rates = {name: rates_as_json(win_rates(judgements, name, confidence)) for name in contrasts}
-    return {"rates": rates, "habits": {name: habit_warnings(judgements, name, confidence) for name in contrasts}}
+    habits = {name: habit_warnings(judgements, name, confidence) for name in contrasts}
+    return {"rates": rates, "habits": habits}
 
 
 def _undecided(rows: list[dict]) -> list[dict]:

@@ -129,7 +129,8 @@ def rate_cells(stats: dict) -> list[dict]:
         known = "low" in row
         share = f"{row['estimate']:.1%}" if known else f"unavailable: {row['estimate']['unavailable']}"
         interval = f"{row['low']:.1%} to {row['high']:.1%}" if known else ""
-        rows.append({"rate": name, "what": RATES[name], "share": share, "interval": interval, "tweets": row["tweets"]})
+        words = {"rate": name, "what": RATES[name], "share": share, "interval": interval}
+        rows.append(words | {"tweets": row["tweets"]})
     return rows
 
 # %% ../nbs/09_report.ipynb #4d2ee4cf

@@ -216,10 +216,11 @@ def analyse(judgements: list[dict], measured: Measured, params: StatsParams) -> 
         **_readings(judgements, names, params.confidence),
     }
 
-
+# %% ../nbs/08_stats.ipynb #08j2b3c4
 def _readings(judgements: list[dict], contrasts: list[str], confidence: float) -> dict[str, dict]:
     rates = {name: rates_as_json(win_rates(judgements, name, confidence)) for name in contrasts}
-    return {"rates": rates, "habits": {name: habit_warnings(judgements, name, confidence) for name in contrasts}}
+    habits = {name: habit_warnings(judgements, name, confidence) for name in contrasts}
+    return {"rates": rates, "habits": habits}
 
 
 def _undecided(rows: list[dict]) -> list[dict]:

@@ -11,14 +11,15 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from replytune.schema import Pair, Unavailable
-from replytune.run import sample_rows
+from replytune.run import sample_copy, sample_rows
 from replytune.generate import Generation
 from replytune.judge import Evidence, Judge, JudgeParams, Unscored, Verdict, judgements
 from replytune.bias import (EMPTY, FORM, RATES, BothOrders, about_replies, agreement, both_orders, corrected, habit_warnings, length_controlled, longer_preferred,
                             planted, plain_rates, rate_of, rates_as_json, score_verdicts, tweet_scores, tweet_verdicts, win_rates)
-from replytune.stats import StatsParams, analyse
+from replytune.stats import Measured, StatsParams, analyse, stats_stage
+from replytune.report import ReportParams, figures_of, render
 
-PAGES = "07d 08"
+PAGES = "07d 08 09"
 
 PUBLISHED = Path(__file__).parent / "published"
 RUNS = 1000
@@ -183,11 +184,25 @@ def test_swapping_the_arms_mirrors_every_rate(answers):
 def test_stage_08_keeps_every_rate_and_decides_on_the_adjusted_one():
     rows = planted(120, truth=0.7, driven=0.4) + [row | {"contrast": "null-base", "first": row["first"].replace("tuned", "null")} for row in planted(120, truth=0.5, seed=2)]
     sound = [{"control": "a full stop", "human preferred": 1.0, "low": 1.0, "high": 1.0, "failed": None}]
-    result = analyse(rows, {"judge": "planted", "accuracy": 0.66, "low": 0.58, "high": 0.74}, sound, StatsParams(permutations=100))
+    result = analyse(rows, Measured([{"judge": "planted", "accuracy": {"unavailable": "planted"}}], sound, [], []), StatsParams(permutations=100))
     assert set(result["rates"]) == set(result["habits"]) == {"tuned-base", "null-base"} and list(result["rates"]["tuned-base"]) == list(RATES)
     adjusted = result["rates"]["tuned-base"]["adjusted"]
     assert [adjusted[name] for name in ("estimate", "low", "high", "tweets")] == [result[name] for name in ("estimate", "low", "high", "n_tweets")]
     assert list(result["habits"]["tuned-base"]) == ["position"] and json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_the_report_shows_the_readings_and_the_warnings():
+    run = sample_copy("08_stats")
+    stats_stage(StatsParams(run=str(run.folder)))
+    stats = json.loads((run / "stats.json").read_text())
+    page = lambda: render(run, run.manifest(), figures_of(run, run.manifest(), stats, ""), ReportParams())
+    assert "swap consistency" in page() and "Warning" not in page() and "older than the other readings" not in page()
+    rows = [row | {"contrast": stats["contrast"]} for row in planted(120, driven=1.0)]
+    stats |= {"rates": {stats["contrast"]: rates_as_json(win_rates(rows, stats["contrast"]))}, "habits": {stats["contrast"]: habit_warnings(rows, stats["contrast"])}}
+    (run / "stats.json").write_text(json.dumps(stats))
+    assert "Warning, position: the reply shown first scores 100%" in page() and "unavailable: every call may have followed a position" in page()
+    (run / "stats.json").write_text(json.dumps({name: value for name, value in stats.items() if name not in ("rates", "habits")}))
+    assert "older than the other readings" in page()
 
 
 def test_rows_of_an_older_stage_07():

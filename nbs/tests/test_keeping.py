@@ -102,7 +102,7 @@ def test_the_commands(run, tmp_path, capsys):
 
 # the seal
 
-QUICK = dict(contrasts=["tuned-base"], resamples=100)
+QUICK = dict(contrasts=["tuned-base"], resamples=100, rate_arms=False, try_variants=False)
 
 def real(folder) -> Run:
     "The sample run, signed as if its rows were not the bundled ones"

@@ -226,7 +226,7 @@ def part_of(module: str, start: str, end: str) -> str:
 MOVED = part_of("text", "LOOKALIKES = ", "# %%")  # a table and a function: what makes two texts equal
 REWORDED = {
     "a comment": [("split", "QUOTED = 40  #", "QUOTED = 40  # and in other words:"), ("train", "    adapter = LoraConfig(", "    # the update\n    adapter = LoraConfig(")],
-    "a docstring": [("collect", '"A count, or `None`', '"A number of things, or `None`'), ("judge", '"The strength of a reply', '"How good a reply is')],
+    "a docstring": [("collect", '"A count, or `None`', '"A number of things, or `None`'), ("ranker", '"The same words in another', '"As many words in another')],
     "a line break": [("stats", "    half = float(t.ppf((1 + confidence) / 2, count - 1)) *", "    half = float(\n        t.ppf((1 + confidence) / 2, count - 1)\n    ) *"), ("validate", "return WORD.findall(", "return WORD.findall(  \n        ")],
     "a move to another module": [("text", MOVED, "from replytune.charts import LOOKALIKES, copy_key\n\n"), ("charts", "COLOURS = {", "import re\nimport unicodedata\n\n" + MOVED + "COLOURS = {")],
 }

@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats as scipy_stats
 
 from replytune.bias import interval, tweet_scores
-from replytune.stats import StatsParams, analyse, decide, operating_characteristics, sign_flip_p, tweets_needed
+from replytune.stats import Measured, StatsParams, analyse, decide, operating_characteristics, sign_flip_p, tweets_needed
 
 PAGES = "07d 08"
 
@@ -61,21 +61,52 @@ def rows(contrast: str, score_of) -> list[dict]:
 
 
 SOUND = [{"control": "a full stop", "human preferred": 1.0, "low": 1.0, "high": 1.0, "failed": None}]
-GOOD_JUDGE = {"judge": "ranker", "accuracy": 0.66, "low": 0.58, "high": 0.74}
+IN_PLACE = [{"arm": "tuned", "own place preferred": 0.8, "low": 0.7, "high": 0.9}]
+GOOD_JUDGE = [{"judge": "ranker", "accuracy": 0.66, "low": 0.58, "high": 0.74, "pairs": 100}, {"judge": "the longer", "accuracy": 0.6, "low": 0.5, "high": 0.7, "lead": 0.06, "lead low": -0.02, "lead high": 0.14}]
+GOOD = Measured(GOOD_JUDGE, SOUND, IN_PLACE, [])
 even = lambda place, is_one: float((place % 2 == 0) == is_one)
 wins = lambda place, is_one: float((place % 8 != 0) == is_one)
 
 
 def test_a_position_biased_judge_decides_nothing():
     always_first = lambda place, is_one: 1.0
-    result = analyse(rows("tuned-base", always_first) + rows("null-base", always_first), GOOD_JUDGE | {"low": 0.5}, SOUND, StatsParams())
+    result = analyse(rows("tuned-base", always_first) + rows("null-base", always_first), GOOD, StatsParams())
     assert result["estimate"] == 0.5 and result["decision"] == "INVALID"
 
 
-@pytest.mark.parametrize("null, judge, decision", [(even, GOOD_JUDGE, "GO"), (wins, GOOD_JUDGE, "INVALID"), (even, GOOD_JUDGE | {"low": 0.49}, "INVALID"),
-                                                   (even, {"judge": "ranker", "accuracy": {"unavailable": "1 tweet"}}, "INVALID")])
-def test_unsound_measurements_are_invalid_whatever_the_numbers(null, judge, decision):
-    assert analyse(rows("tuned-base", wins) + rows("null-base", null), judge, SOUND, StatsParams())["decision"] == decision
+LOW = GOOD_JUDGE[0] | {"low": 0.49}
+BEHIND = GOOD_JUDGE[1] | {"lead": -0.01}
+WORSE = GOOD_JUDGE[1] | {"judge": "the earlier", "lead": -0.2, "lead low": -0.3, "lead high": -0.1}
+
+
+@pytest.mark.parametrize("null, decision", [(even, "GO"), (wins, "INVALID")])
+def test_an_uneven_null_arm_is_invalid_whatever_the_numbers(null, decision):
+    assert analyse(rows("tuned-base", wins) + rows("null-base", null), GOOD, StatsParams())["decision"] == decision
+
+
+@pytest.mark.parametrize("accuracy, word, why", [
+    (GOOD_JUDGE, "engagement", "ahead of"), ([LOW, *GOOD_JUDGE[1:]], "judge preference", "pairs would settle it"), ([GOOD_JUDGE[0], BEHIND], "judge preference", "not ahead of"),
+    ([*GOOD_JUDGE, WORSE], "judge preference", 'worse than "the earlier"'), ([{"judge": "ranker", "accuracy": {"unavailable": "1 tweet"}}], "judge preference", "1 tweet"),
+    ([GOOD_JUDGE[0] | {"accuracy": 0.9, "low": 0.8, "high": 0.95}, GOOD_JUDGE[1]], "engagement", "smells of a leak")])
+def test_only_a_judge_that_reads_likes_speaks_of_engagement(accuracy, word, why):
+    result = analyse(rows("tuned-base", wins) + rows("null-base", even), GOOD._replace(accuracy=accuracy), StatsParams())
+    assert result["decision"] == "GO" and result["claim"]["word"] == word and why in result["claim"]["why"]
+
+
+@pytest.mark.parametrize("arms, why", [([], "was not compared with itself"), ([IN_PLACE[0] | {"own place preferred": 0.5, "low": 0.5}], "50% (50% to 90%)"),
+                                       ([{"arm": "tuned", "own place preferred": {"unavailable": "3 tweets"}}], "3 tweets"), ([IN_PLACE[0] | {"arm": "base"}], "was not compared")])
+def test_an_arm_that_answers_nobody_gets_no_verdict(arms, why):
+    result = analyse(rows("tuned-base", wins) + rows("null-base", even), GOOD._replace(arms=arms), StatsParams())
+    assert result["decision"] == "INVALID" and "arm answers its tweets" in result["why"] and why in result["why"]
+
+
+def test_the_bounds_carry_the_settings_of_the_judge():
+    judged = rows("tuned-base", wins) + rows("null-base", even)
+    moved = [{"variant": "a", "contrast": "tuned-base", "win_rate": 0.55}, {"variant": "b", "contrast": "null-base", "win_rate": 0.0}, {"variant": "c", "contrast": None, "win_rate": {"unavailable": "few"}}]
+    plain, wide = analyse(judged, GOOD, StatsParams()), analyse(judged, GOOD._replace(variants=moved), StatsParams())
+    assert plain["decision"] == "GO" and wide["decision"] == "INCONCLUSIVE" and wide["estimate"] == plain["estimate"]
+    assert wide["lower_bound"] == pytest.approx(plain["lower_bound"] - (plain["estimate"] - 0.55)) and wide["upper_bound"] == plain["upper_bound"]
+    assert [row["variant"] for row in wide["variants"]] == ["a", "c"]
 
 
 def test_unanswered_questions_are_neither_ties_nor_losses():
@@ -83,11 +114,11 @@ def test_unanswered_questions_are_neither_ties_nor_losses():
     silent = [row | {"score_first": None} if row["tweet_id"] in ("1", "2", "3") else row for row in answered]
     scores, unscored = tweet_scores(silent, "tuned-base")
     assert len(scores) == 37 and unscored == ["1", "2", "3"]
-    assert analyse(silent + rows("null-base", even), GOOD_JUDGE, SOUND, StatsParams())["decision"] == "INVALID"
+    assert analyse(silent + rows("null-base", even), GOOD, StatsParams())["decision"] == "INVALID"
 
 
 @pytest.mark.parametrize("controls", [[], [SOUND[0] | {"failed": "0.18 (0.07 to 0.30) prefer the person's"}], SOUND + [SOUND[0] | {"control": "a copy of the tweet", "failed": "0.18"}]])
 def test_a_judge_that_does_not_know_a_reply_gives_no_verdict(controls):
-    result = analyse(rows("tuned-base", wins) + rows("null-base", even), GOOD_JUDGE, controls, StatsParams())
+    result = analyse(rows("tuned-base", wins) + rows("null-base", even), GOOD._replace(controls=controls), StatsParams())
     assert result["decision"] == "INVALID" and "judge knows a reply" in result["why"]
     if controls: assert controls[-1]["control"] in result["why"] and "would mend it" in result["why"]

@@ -89,7 +89,7 @@ def test_a_new_judge_is_its_row(monkeypatch, tmp_path):
     "The stage asks what the table names, and a judge that learned nothing says so"
     class Longer(Judge):
         name = "longer"
-        def __init__(self, params, train, vectors): assert {pair.split for pair in train} == {"train"}
+        def __init__(self, params, pairs, cache): assert {pair.split for pair in pairs} == {"train", "dev", "test"}
         def compare(self, tweet, first, second): return Verdict(winner="first" if len(first) > len(second) else "second")
     monkeypatch.setattr("replytune.judge.made_up", Longer, raising=False)
     monkeypatch.setitem(JUDGES, "longer", "replytune.judge:made_up")

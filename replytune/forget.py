@@ -65,7 +65,7 @@ def mentions(value, ids: set[str], handle: str, texts: frozenset = frozenset(), 
     if isinstance(value, list):
         return any(mentions(part, ids, handle, texts, field) for part in value)
     text = str(value)
-    if text in ids or text in texts or (texts and sha256(text)[:32] in texts): return True
+    if text in ids or text in texts or texts and sha256(text)[:32] in texts: return True
     lower = text.lower()
     if not handle or handle not in lower: return False
     alone = WHO.search(field) is not None and lower.lstrip("@") == handle

@@ -13,7 +13,7 @@ import math
 import random
 import re
 import runpy
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -66,8 +66,10 @@ class Outcome(NamedTuple):
 
 
 def outcomes(given: Evidence) -> list[Outcome]:
-    "Comparisons of the train and dev splits, with what was turned down for its likes; of a tweet the closest in time"
-    rows, params = [pair for pair in [*given.pairs, *given.turned_down] if pair.split != "test"], given.params
+    "Comparisons of the train and dev splits and of what was turned down for its likes, closest in time first"
+    rows, params = [
+        pair for pair in [*given.pairs, *given.turned_down] if pair.split != "test"
+    ], given.params
     places = preference_pairs(rows, params.like_ratio_min, params.pair_hours_max, FOLLOWERS_RATIO)
     apart = lambda each: abs(rows[each[0]].reply_time_diff_seconds - rows[each[1]].reply_time_diff_seconds)
     of_tweet = defaultdict(list)
@@ -92,7 +94,9 @@ def weighted_mean(
     for score, each in zip(scores, known):
         sums[tweets[each.better.tweet_id], int(each.earlier_won)] += each.weight * score, each.weight
     drawn = numpy.random.default_rng(seed).integers(len(tweets), size=(resamples, len(tweets)))
-    means = lambda total: numpy.nanmean(total[..., 0] / numpy.where(total[..., 1], total[..., 1], math.nan), axis=-1)
+    means = lambda total: numpy.nanmean(
+        total[..., 0] / numpy.where(total[..., 1], total[..., 1], math.nan), axis=-1
+    )
     ends = numpy.quantile(means(sums[drawn].sum(axis=1)), [0.025, 0.975])
     return tuple(round(float(value), 4) for value in (means(sums.sum(axis=0)), *ends))
 
@@ -115,7 +119,9 @@ def trivial_scores(known: list[Outcome], measure: Callable[[Pair], float]) -> li
 def in_both_orders(judge: Judge, asked: list[tuple[str, str, str, str]], log: Path | None) -> list[tuple]:
     "Scores of the first text in both orders, for each (tweet id, tweet, text, other text)"
     questions = [
-        Question(id, tweet, *texts) for id, tweet, one, other in asked for texts in ((one, other), (other, one))
+        Question(id, tweet, *texts) for id, tweet, one, other in asked for texts in (
+            (one, other), (other, one)
+        )
     ]
     scores = list(map(score_of, answers_of(judge, questions, log)))
     return [(ahead, None if back is None else 1 - back) for ahead, back in zip(scores[::2], scores[1::2])]
@@ -124,7 +130,9 @@ def in_both_orders(judge: Judge, asked: list[tuple[str, str, str, str]], log: Pa
 def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
     "The judge's accuracy on known outcomes; then its lead over each trivial judge, and what chance looks like"
     known, params = outcomes(given), given.params
-    asked = [(each.better.tweet_id, each.better.tweet, each.better.reply, each.worse.reply) for each in known]
+    asked = [
+        (each.better.tweet_id, each.better.tweet, each.better.reply, each.worse.reply) for each in known
+    ]
     answers = in_both_orders(judge, asked, given.log)
     scored = [(each, answer) for each, answer in zip(known, answers) if None not in answer]
     named = {"judge": judge.name, "learned from": judge.learned_from, "unscored": len(known) - len(scored)}
@@ -132,13 +140,18 @@ def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
         few = unavailable(f"fewer than {TWEETS_LEAST} tweets have comparable replies: {len(scored)} pairs")
         return [named | {"accuracy": number_or_reason(few)}]
     known, answers = map(list, zip(*scored))
-    mean = lambda scores: dict(zip(("accuracy", "low", "high"), weighted_mean(scores, known, params.resamples, params.seed)))
+    mean = lambda scores: dict(
+        zip(("accuracy", "low", "high"), weighted_mean(scores, known, params.resamples, params.seed))
+    )
     own = [sum(answer) / 2 for answer in answers]
     rows = [named | mean(own) | _about(known, answers)]
     for name, measure in TRIVIAL.items():
         scores = trivial_scores(known, measure)
         lead = mean([mine - other for mine, other in zip(own, scores)])
-        rows.append({"judge": name} | mean(scores) | {f"lead {end}": lead[end] for end in ("low", "high")} | {"lead": lead["accuracy"]})
+        rows.append(
+            {"judge": name} | mean(scores) | {f"lead {end}": lead[end]
+            for end in ("low", "high")} | {"lead": lead["accuracy"]}
+        )
     return [*rows, {"judge": "likes shuffled"} | mean(_shuffled_likes(own, known, params.seed))]
 
 
@@ -160,10 +173,16 @@ def _shuffled_likes(own: list[float], known: list[Outcome], seed: int) -> list[f
     "The same answers, where the likes of each tweet's replies have been dealt out anew"
     chance, dealt = random.Random(seed), {}
     for id in sorted({each.better.tweet_id for each in known}):
-        replies = {pair.reply_id: pair.reply_likes for each in known if each.better.tweet_id == id for pair in each[:2]}
+        replies = {
+            pair.reply_id: pair.reply_likes
+            for each in known if each.better.tweet_id == id for pair in each[:2]
+        }
         dealt |= dict(zip(replies, chance.sample(list(replies.values()), len(replies))))
     likes = [(dealt[each.better.reply_id], dealt[each.worse.reply_id]) for each in known]
-    return [score if one > other else 1 - score if one < other else 0.5 for score, (one, other) in zip(own, likes)]
+    return [
+        score if one > other else 1 - score if one < other else 0.5 for score,
+        (one, other) in zip(own, likes)
+    ]
 
 # %% ../nbs/07f_gate.ipynb #07f00018
 def power_at(row: dict, truth: float) -> float:
@@ -188,7 +207,8 @@ LEAKING = 0.75  # nobody reads likes off a text so well (evaluation research: 65
 def measures_engagement(rows: list[dict]) -> tuple[bool, str]:
     "May the verdict be called one about engagement, and why (not)?"
     own, others = rows[0], {row["judge"]: row for row in rows[1:] if "lead" in row}
-    if "low" not in own: return False, f"its accuracy on real likes is unknown: {own['accuracy']['unavailable']}"
+    if "low" not in own:
+        return False, f"its accuracy on real likes is unknown: {own['accuracy']['unavailable']}"
     said = f"right on {own['accuracy']:.0%} of {own['pairs']} pairs of real replies ({own['low']:.0%} to {own['high']:.0%})"
     if own["low"] <= 0.5:
         truth = max(0.55, own["accuracy"])
@@ -234,7 +254,10 @@ def twice(text: str) -> str:
 
 
 CONTROLS = {  # the first are taught to the ranker
-    **{name: lambda asked, loser=loser: loser.make(asked.pair.reply, asked.other, asked.chance) for name, loser in LOSERS.items()},
+    **{
+        name: lambda asked, loser=loser: loser.make(asked.pair.reply, asked.other, asked.chance) for name,
+        loser in LOSERS.items()
+    },
     "a copy of the tweet": lambda asked: asked.pair.tweet,
     "the instruction": lambda asked: asset("reply_prompt.txt").strip(),
     "a full stop": lambda asked: ".",
@@ -278,10 +301,10 @@ def favourite_reply(judge: Judge, train: list[Pair], seed: int, log: Path | None
         Question(tweets[tweet].tweet_id, tweet, reply)
         for tweet in chance.sample(list(tweets), min(len(tweets), 3 if few else 20)) for reply in replies
     ]
-    total, count = Counter(), Counter()
+    scores = defaultdict(list)
     for question, answer in zip(asked, answers_of(judge, asked, log)):
-        if isinstance(answer, Score): total[question.first] += answer.score; count[question.first] += 1
-    return max(count, key=lambda reply: total[reply] / count[reply], default=None)
+        if isinstance(answer, Score): scores[question.first].append(answer.score)
+    return max(scores, key=lambda reply: sum(scores[reply]) / len(scores[reply]), default=None)
 
 # %% ../nbs/07f_gate.ipynb #07f00031
 def preference_for_people(
@@ -309,16 +332,23 @@ def bootstrap_mean(values: list[float], resamples: int, seed: int) -> tuple[floa
 
     values, chance = numpy.array(values), numpy.random.default_rng(seed)
     drawn = values[chance.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
-    return tuple(round(float(value), 4) for value in (values.mean(), *numpy.quantile(drawn, [0.025, 0.975])))
+    return tuple(
+        round(float(value), 4) for value in (values.mean(), *numpy.quantile(drawn, [0.025, 0.975]))
+    )
 
 # %% ../nbs/07f_gate.ipynb #07f00032
 def control_rows(judge: Judge, given: Evidence) -> list[dict]:
     "Each control with what was measured, and under \"failed\" why the judge fails it; `None`: it does not"
-    replies, train = control_replies(given.pairs, given.params.seed), [pair for pair in given.pairs if pair.split == "train"]
+    replies, train = control_replies(given.pairs, given.params.seed), [
+        pair for pair in given.pairs if pair.split == "train"
+    ]
     constant = random.Random(given.params.seed).choice(train).reply
     favourite = favourite_reply(judge, train, given.params.seed, given.log)
     against = {name: [make(asked) for asked in replies] for name, make in CONTROLS.items()}
-    against |= dict(zip(MAY_TIE, ([asked.nearest for asked in replies], [constant] * len(replies), [favourite] * len(replies))))
+    against |= dict(
+        zip(MAY_TIE, ([asked.nearest
+        for asked in replies], [constant] * len(replies), [favourite] * len(replies)))
+    )
     rows = []
     for name, texts in against.items():
         if None in texts: continue  # it rates no single reply, and so has no favourite
@@ -343,10 +373,12 @@ DEALS = 3  # to so many wrong tweets
 
 
 def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
-    "For each arm that a model wrote: is a reply preferred in its own place? And how many repeat one another or the tweet?"
+    "Of each arm that a model wrote: is a reply preferred in its own place, and how many are repeats?"
     rows, tweets = [], {pair.tweet_id: pair.tweet for pair in given.pairs}
     known = {copy_key(pair.reply) for pair in given.pairs if pair.split == "train"}
-    for arm in sorted({each for contrast in given.params.contrasts for each in contrast.split("-")} - {"human"}):
+    for arm in sorted(
+        {each for contrast in given.params.contrasts for each in contrast.split("-")} - {"human"}
+    ):
         texts = {id: row.reply for id, row in given.arms.get(arm, {}).items() if row.reply}
         found = preference_for_people(judge, _dealt(texts, tweets), given)
         keys = [copy_key(text) for text in texts.values()]
@@ -363,4 +395,6 @@ def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
 def _dealt(texts: dict[str, str], tweets: dict[str, str]) -> list[tuple[str, str, str, str]]:
     ids = sorted(texts, key=int)[:CONTROL_REPLIES]
     turned = lambda by: zip(ids, ids[by:] + ids[:by])
-    return [(id, tweets[id], texts[id], texts[other]) for by in range(1, DEALS + 1) for id, other in turned(by)]
+    return [
+        (id, tweets[id], texts[id], texts[other]) for by in range(1, DEALS + 1) for id, other in turned(by)
+    ]

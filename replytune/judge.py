@@ -29,7 +29,12 @@ from .split import SEALS, break_seal, test_tweets
 from .generate import Generation
 
 # %% ../nbs/07_judge.ipynb #07a4e5f6
-JUDGES = {"ranker": "replytune.ranker:make_ranker"}
+JUDGES = {
+    "ranker": "replytune.ranker:make_ranker",
+    "claude": "replytune.claude:make_claude",
+    "openai": "replytune.judge_models:make_openai",
+    "local": "replytune.judge_models:make_local",
+}
 
 
 def check_judge(name: str) -> str:
@@ -68,7 +73,7 @@ class Cost(Record):
 
     input_tokens: int
     output_tokens: int
-    dollars: float | None  # `None`: nobody has said what it costs
+    dollars: float | None = None  # nobody has said what it costs
 
 # %% ../nbs/07_judge.ipynb #5bb20cd2
 class Verdict(Record):
@@ -220,7 +225,9 @@ def turned_down_for_likes(rejected: list[dict], pairs: list[Pair]) -> list[Pair]
     place = {pair.tweet_id: {"split": pair.split, "cluster": pair.cluster} for pair in pairs}
     only_likes = lambda row: "reply_likes" in row["reasons"] and set(row["reasons"]) <= _LIKES
     found = [Pair.model_validate(row["pair"]) for row in rejected if only_likes(row)]
-    return [repair(pair).model_copy(update=place[pair.tweet_id]) for pair in found if pair.tweet_id in place]
+    return [
+        repair(pair).model_copy(update=place[pair.tweet_id]) for pair in found if pair.tweet_id in place
+    ]
 
 
 _LIKES = {"reply_likes", "unmeasured"}  # a reply that was out before a model looked at it is not measured
@@ -240,7 +247,9 @@ def judgements(judge: Judge, given: Evidence) -> list[dict]:
     return [
         row | _beside(row, given.arms) | {
             "judge": judge.name, "score_first": score_of(answer),
-            "probability": getattr(answer, "probability", None), "unscored": getattr(answer, "reason", None),
+            "probability": getattr(
+                answer, "probability", None
+            ), "unscored": getattr(answer, "reason", None),
             "decided_by": getattr(answer, "decided_by", None),
         }
         for row, answer in zip(rows, answers_of(judge, asked, given.log))

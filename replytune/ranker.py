@@ -6,8 +6,8 @@
 __all__ = ['LOSERS', 'COUNTED', 'FIRST', 'SECOND', 'EMOJI', 'RELATION', 'GRID', 'FOLDS', 'LIKES_LEAST', 'WINDOWS',
            'COMPARISONS_LEAST', 'VARIANTS', 'Loser', 'shuffled', 'first_half', 'form_features', 'Seen', 'Features',
            'Scale', 'fit_scale', 'scaled', 'outside', 'Preference', 'fit_preference', 'fold_of', 'Bound', 'fit_bounds',
-           'elsewhere', 'preference_pairs', 'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste', 'Ranker',
-           'fit_ranker', 'make_ranker']
+           'elsewhere', 'preference_pairs', 'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste', 'Ranker', 'logistic',
+           'verdict_of', 'ranker_variants', 'fit_ranker', 'make_ranker']
 
 # %% ../nbs/07b_ranker.ipynb #07r00004
 import math
@@ -27,7 +27,7 @@ from .charts import COLOURS, draw
 from .text import copy_key, without_hidden
 from .vectors import Vectors
 from .validate import STOP_WORDS, words_of
-from .judge import Answer, Judge, JudgeParams, Question, Score, Unscored, Verdict
+from .judge import Answer, Judge, JudgeParams, Question, Score, Verdict
 
 # %% ../nbs/07b_ranker.ipynb #07r00006
 class Loser(NamedTuple):
@@ -40,8 +40,8 @@ class Loser(NamedTuple):
 
 LOSERS = {
     "another tweet's reply": Loser(lambda reply, other, chance: other, ("relation",), 0.2),
-    "shuffled words": Loser(lambda reply, other, chance: shuffled(reply, chance), ("form", "vector"), 0.01),
-    "its first half": Loser(lambda reply, other, chance: first_half(reply), ("form", "vector"), 0.01),
+    "shuffled words": Loser(lambda reply, _, chance: shuffled(reply, chance), ("form", "vector"), 0.01),
+    "its first half": Loser(lambda reply, other, _: first_half(reply), ("form", "vector"), 0.01),
 }
 
 
@@ -59,8 +59,9 @@ def first_half(text: str) -> str:
 # %% ../nbs/07b_ranker.ipynb #07r00009
 COUNTED = (
     "characters", "words", "question marks", "exclamation marks", "dots", "emoji", "capitals", "numbers",
-    "mentions", "hashtags", "quotation marks", "lines", "letters a word", "words a sentence", "I or we", "you",
-    "stop words", "distinct words", "starts with a capital", "ends with a mark", "small letter after a full stop",
+    "mentions", "hashtags", "quotation marks", "lines", "letters a word", "words a sentence", "I or we",
+    "you", "stop words", "distinct words", "starts with a capital", "ends with a mark",
+    "small letter after a full stop",
 )
 FIRST, SECOND = frozenset("i me my i'm i've we us our we've".split()), frozenset("you your you're".split())
 EMOJI = "[\u2600-\u27bf\U0001f300-\U0001faff]"
@@ -227,7 +228,9 @@ class Bound(NamedTuple):
     least: float
 
 
-def fit_bounds(pairs: list[Pair], features: Features, scale: Scale, chance: random.Random) -> dict[str, Bound]:
+def fit_bounds(
+    pairs: list[Pair], features: Features, scale: Scale, chance: random.Random
+) -> dict[str, Bound]:
     "A bound for each row of `LOSERS`"
     import numpy
 
@@ -294,18 +297,18 @@ def fit_liking(pairs: list[Pair], features: Features, scale: Scale, ratio: float
     import numpy
 
     pairs = [pair for pair in pairs if nuisance_terms(pair) is not None]
-    close = set(preference_pairs(pairs, ratio, hours))
-    if len(close) < COMPARISONS_LEAST:
-        near = f"likes {ratio} times apart, posted within {hours:g} hours"
-        raise StageError(f"only {len(close)} comparable train pairs ({near}); {COMPARISONS_LEAST} are the least")
+    fair = set(preference_pairs(pairs, ratio, hours))
+    if len(fair) < COMPARISONS_LEAST:
+        near = f"likes {ratio:g} times apart, posted within {hours:g} hours"
+        few = f"only {len(fair)} comparable train pairs ({near}); {COMPARISONS_LEAST} are the least"
+        raise StageError(few)
     seen = scaled(features.of([(pair.tweet, pair.reply) for pair in pairs]), scale)
-    nuisance = numpy.array([nuisance_terms(pair) for pair in pairs])
+    nuisance, fits = numpy.array([nuisance_terms(pair) for pair in pairs]), []
     inputs = numpy.hstack([*seen, (nuisance - nuisance.mean(axis=0)) / (nuisance.std(axis=0) + 1e-6)])
-    fits = []
-    for chosen in {len(found): found for wide in WINDOWS if (found := preference_pairs(pairs, ratio, wide * hours))}.values():
+    for chosen in [preference_pairs(pairs, ratio, wide * hours) for wide in WINDOWS]:
         better, worse = (inputs[list(places)] for places in zip(*chosen))
-        counts = numpy.array([each in close for each in chosen])
-        fits.append(fit_preference(better, worse, [pairs[place].cluster for place, _ in chosen], counts))
+        groups, counts = [pairs[place].cluster for place, _ in chosen], [each in fair for each in chosen]
+        fits.append(fit_preference(better, worse, groups, numpy.array(counts)))
     best = min(fits, key=lambda fit: fit.loss)
     return best._replace(weights=best.weights[:-2])
 
@@ -335,7 +338,9 @@ def fit_taste(pairs: list[Pair], features: Features, params: JudgeParams) -> Tas
     "From pairs of the train split"
     scale = fit_scale(features.of([(pair.tweet, pair.reply) for pair in pairs]))
     bounds = fit_bounds(pairs, features, scale, random.Random(params.seed))
-    return Taste(scale, bounds, fit_liking(pairs, features, scale, params.like_ratio_min, params.pair_hours_max))
+    return Taste(
+        scale, bounds, fit_liking(pairs, features, scale, params.like_ratio_min, params.pair_hours_max)
+    )
 
 # %% ../nbs/07b_ranker.ipynb #07r00030
 class Ranker(Judge):
@@ -347,7 +352,29 @@ class Ranker(Judge):
         self.tastes, self.train, self.features, self.params, self._known = tastes, train, features, params, {}
         self.learned_from = len(preference_pairs(train, params.like_ratio_min, params.pair_hours_max))
         fold = fold_of([pair.cluster for pair in train])
-        self.folds = {copy_key(text): fold[pair.cluster] for pair in train for text in (pair.tweet, pair.reply)}
+        self.folds = {
+            copy_key(text): fold[pair.cluster] for pair in train for text in (pair.tweet, pair.reply)
+        }
+
+    @property
+    def weights(self) -> list[float]: return [self.params.sound_weight, self.params.liked_weight]
+
+    def compare(self, tweet: str, first: str, second: str) -> Verdict:
+        "Which of the two is the better reply, and which of the two questions decided"
+        one, other = self.parts([(tweet, first), (tweet, second)]) * self.weights
+        return verdict_of(*map(float, one - other), self.params.tie_width)
+
+    def rate(self, tweet: str, reply: str) -> Score:
+        "Its strength on a scale from 1 to 10; only the order means anything"
+        strength = float((self.parts([(tweet, reply)])[0] * self.weights).sum())
+        return Score(score=round(1 + 9 * logistic(strength), 4))
+
+    def answer_all(self, asked: list[Question]) -> Iterator[tuple[int, Answer]]:
+        "One batch for the encoder in place of a call for each"
+        self.parts([(tweet, text) for _, tweet, *texts in asked for text in texts if text is not None])
+        yield from super().answer_all(asked)
+
+    def variants(self) -> dict[str, Judge | Unavailable]: return ranker_variants(self)
 
     def parts(self, asked: list[tuple[str, str]]):
         "Shape (texts, 2), as `Taste.parts`; in one batch, each text once, by tastes that do not know the reply"
@@ -357,49 +384,42 @@ class Ranker(Judge):
             seen = self.features.of(new)
             each = numpy.stack([taste.parts(seen) for taste in self.tastes])
             for place, (tweet, reply) in enumerate(new):
-                blind = self.folds.get(copy_key(reply), self.folds.get(copy_key(tweet)))
-                self._known[tweet, reply] = each[:, place].mean(axis=0) if blind is None else each[blind, place]
+                fold = self.folds.get(copy_key(reply), self.folds.get(copy_key(tweet)))
+                known = each[:, place].mean(axis=0) if fold is None else each[fold, place]
+                self._known[tweet, reply] = known
         return numpy.array([self._known[each] for each in asked])
 
-    def weights(self):
-        return [self.params.sound_weight, self.params.liked_weight]
-
-    def compare(self, tweet: str, first: str, second: str) -> Verdict | Unscored:
-        "Which of the two is the better reply, and which of the two questions decided"
-        one, other = self.parts([(tweet, first), (tweet, second)]) * self.weights()
-        sound, liked = one - other
-        probability = 1 / (1 + math.exp(-max(-500, min(500, sound + liked))))
-        winner = "first" if probability > 0.5 else "second"
-        winner = "tie" if abs(probability - 0.5) < self.params.tie_width else winner
-        decided = "sound" if abs(sound) > abs(liked) else "liked"
-        return Verdict(winner=winner, probability=round(probability, 4), decided_by=decided)
-
-    def rate(self, tweet: str, reply: str) -> Score:
-        "Its strength on a scale from 1 to 10; only the order means anything"
-        strength = float((self.parts([(tweet, reply)])[0] * self.weights()).sum())
-        return Score(score=round(1 + 9 / (1 + math.exp(-max(-500, strength))), 4))
-
-    def answer_all(self, asked: list[Question]) -> Iterator[tuple[int, Answer]]:
-        "One batch for the encoder in place of a call for each"
-        self.parts([(tweet, text) for _, tweet, *texts in asked for text in texts if text is not None])
-        yield from super().answer_all(asked)
-
-    def variants(self) -> dict[str, Judge | Unavailable]:
-        "Other settings that one might have chosen as well"
-        settings = [{name: value} for name, values in VARIANTS.items() for value in values]
-        return {f"{name} {value:g}": self._with({name: value}) for each in settings for name, value in each.items()}
-
-    def _with(self, values: dict) -> Judge | Unavailable:
-        params = self.params.model_copy(update=values)
-        if not values.keys() & {"like_ratio_min", "pair_hours_max"}:  # nothing to be learned anew
-            return Ranker(self.tastes, self.train, self.features, params)
-        try: return fit_ranker(self.train, self.features.vectors, params)
-        except StageError as error: return unavailable(str(error))
+# %% ../nbs/07b_ranker.ipynb #07u1a2b3
+def logistic(strength: float) -> float: return 1 / (1 + math.exp(-max(-500.0, min(500.0, strength))))
 
 
+def verdict_of(sound: float, liked: float, tie_width: float) -> Verdict:
+    "From the two weighted differences between the first reply and the second, in log odds"
+    probability = logistic(sound + liked)
+    winner = "first" if probability > 0.5 else "second"
+    winner = "tie" if abs(probability - 0.5) < tie_width else winner
+    decided = "sound" if abs(sound) > abs(liked) else "liked"
+    return Verdict(winner=winner, probability=round(probability, 4), decided_by=decided)
+
+# %% ../nbs/07b_ranker.ipynb #07u3c4d5
 VARIANTS = {
-    "sound_weight": (2.0, 10.0), "tie_width": (0.0, 0.1), "like_ratio_min": (1.5, 3.0), "pair_hours_max": (24.0,),
+    "sound_weight": (2.0, 10.0), "tie_width": (0.0, 0.1), "like_ratio_min": (1.5, 3.0),
+    "pair_hours_max": (24.0,),
 }
+
+
+def ranker_variants(ranker: Ranker) -> dict[str, Judge | Unavailable]:
+    "The same ranker under each setting of `VARIANTS`, by what differs; or why it cannot learn under it"
+    found = {}
+    for name, values in VARIANTS.items():
+        for value in values:
+            params, features = ranker.params.model_copy(update={name: value}), ranker.features
+            if name in ("sound_weight", "tie_width"):  # nothing to be learned anew
+                found[f"{name} {value:g}"] = Ranker(ranker.tastes, ranker.train, features, params)
+                continue
+            try: found[f"{name} {value:g}"] = fit_ranker(ranker.train, features.vectors, params)
+            except StageError as error: found[f"{name} {value:g}"] = unavailable(str(error))
+    return found
 
 # %% ../nbs/07b_ranker.ipynb #07r00031
 def fit_ranker(train: list[Pair], vectors: Vectors, params: JudgeParams) -> Ranker:
@@ -410,7 +430,9 @@ def fit_ranker(train: list[Pair], vectors: Vectors, params: JudgeParams) -> Rank
         raise StageError("the ranker may learn from the train split only")
     features = Features(list(dict.fromkeys(pair.tweet for pair in train)), vectors)
     fold = fold_of([pair.cluster for pair in train])
-    parts = [[pair for pair in train if fold[pair.cluster] != blind] for blind in range(min(FOLDS, len(fold)))]
+    parts = [
+        [pair for pair in train if fold[pair.cluster] != blind] for blind in range(min(FOLDS, len(fold)))
+    ]
     with threadpool_limits(1):  # matrices so small that a second core only waits
         tastes = [fit_taste(part, features, params) for part in parts]
     return Ranker(tastes, train, features, params)

@@ -71,10 +71,11 @@ def rule_sentence(stats: dict) -> str:
 
 def _settings(stats: dict) -> str:
     tried = [row for row in stats["variants"] if row["contrast"]]
-    if not tried: return "The judge was asked under one setting only, so how far its settings matter is not known."
+    if not tried:
+        return "The judge was asked under one setting only, so how far its settings matter is not known."
     rates = [row["win_rate"] for row in tried]
     ends = f"{min(rates):.1%} to {max(rates):.1%}"
-    return f"Under {len(tried)} other settings of the judge the win rate is {ends}; the bounds carry that, too."
+    return f"Under {len(tried)} other settings of the judge it is {ends}, and the bounds carry that, too."
 
 # %% ../nbs/09_report.ipynb #aefd2fc0
 def judge_sentence(accuracy: dict) -> str:

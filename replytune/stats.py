@@ -151,7 +151,9 @@ class Measured(NamedTuple):
     variants: list[dict]  # win rates under other settings of the judge
 
 
-def validity_checks(judgements: list[dict], measured: Measured, params: StatsParams) -> dict[str, str | None]:
+def validity_checks(
+    judgements: list[dict], measured: Measured, params: StatsParams
+) -> dict[str, str | None]:
     "Each check by name, with what failed or `None`"
     scores = list(tweet_scores(judgements, params.null)[0].values())
     low, high = interval(scores, params.confidence) if len(scores) > 1 else (0.0, 1.0)
@@ -161,9 +163,10 @@ def validity_checks(judgements: list[dict], measured: Measured, params: StatsPar
     lost = [row["control"] for row in measured.controls if row["failed"]]
     mend = "another one, or one that has seen such things lose, would mend it"
     blind = f"the judge fails {len(lost)} of {len(measured.controls)} controls ({', '.join(lost)}); {mend}"
+    known = bool(measured.controls) and not lost
     return {
         "null arm is even": None if low <= 0.5 <= high else uneven,
-        "judge knows a reply": blind if lost else None if measured.controls else "its controls were not asked",
+        "judge knows a reply": None if known else blind if lost else "its controls were not asked",
         "arm answers its tweets": _in_its_place(measured.arms, params.primary.partition("-")[0]),
         "questions answered": None if unscored <= params.unscored_max else silent,
     }
@@ -187,7 +190,8 @@ def settings_width(variants: list[dict], contrast: str, estimate: float | None) 
 
 # %% ../nbs/08_stats.ipynb #3ee31eb5
 JUDGED = (  # what stage 07 hands on: the answers, then what `Measured` holds
-    "judgements.jsonl", "judge_accuracy.jsonl", "judge_controls.jsonl", "judge_arms.jsonl", "judge_variants.jsonl",
+    "judgements.jsonl", "judge_accuracy.jsonl", "judge_controls.jsonl", "judge_arms.jsonl",
+    "judge_variants.jsonl",
 )
 RULE = ("better_by", "confidence", "power", "tweets_min")  # what the report says of it
 
@@ -196,7 +200,9 @@ def analyse(judgements: list[dict], measured: Measured, params: StatsParams) -> 
     "Everything stage 08 reports: the primary contrast, the others, the checks, the judge's habits"
     names = list(dict.fromkeys(row["contrast"] for row in judgements))
     if params.primary not in names:
-        raise StageError(f"primary contrast {params.primary!r} was not judged; judged are {', '.join(names)}")
+        raise StageError(
+            f"primary contrast {params.primary!r} was not judged; judged are {', '.join(names)}"
+        )
     checks, contrasts = validity_checks(judgements, measured, params), {}
     for name in names:
         scores, unscored = tweet_scores(judgements, name)
@@ -211,7 +217,9 @@ def analyse(judgements: list[dict], measured: Measured, params: StatsParams) -> 
         "checks": [{"check": name, "passed": what is None, "what": what} for name, what in checks.items()],
         "claim": {"word": "engagement" if engagement else "judge preference", "why": why},
         "judge": measured.accuracy[0], "judges": measured.accuracy, "controls": measured.controls,
-        "arms": measured.arms, "variants": [row for row in measured.variants if row["contrast"] in (None, params.primary)],
+        "arms": measured.arms, "variants": [
+            row for row in measured.variants if row["contrast"] in (None, params.primary)
+        ],
         "rule": {name: getattr(params, name) for name in RULE},
         **_readings(judgements, names, params.confidence),
     }

@@ -237,7 +237,7 @@ class OfOneMind(Judge):
 def asked(says) -> list[dict]:
     said = lambda arm, pair: Generation(tweet_id=pair.tweet_id, arm=arm, reply=f"{arm}: {pair.reply if arm == 'base' else pair.tweet}")
     arms = {arm: {pair.tweet_id: said(arm, pair) for pair in PAIRS} for arm in ("tuned", "base")}
-    return judgements(OfOneMind(says), Evidence(PAIRS, [], JudgeParams(contrasts=["tuned-base"])), arms)
+    return judgements(OfOneMind(says), Evidence(PAIRS, [], JudgeParams(contrasts=["tuned-base"]), arms))
 
 
 @pytest.mark.parametrize("says, habit", [
@@ -256,7 +256,7 @@ def test_judges_that_answer_through_page_07(says, habit):
 
 def test_page_07_names_an_empty_reply_as_this_page_does():
     arms = {arm: {PAIRS[0].tweet_id: Generation(tweet_id=PAIRS[0].tweet_id, arm=arm, reply=reply, reason=None if reply else "empty")} for arm, reply in (("tuned", "yes"), ("base", None))}
-    rows = judgements(OfOneMind(None), Evidence(PAIRS, [], JudgeParams(contrasts=["tuned-base"])), arms)
+    rows = judgements(OfOneMind(None), Evidence(PAIRS, [], JudgeParams(contrasts=["tuned-base"]), arms))
     assert {row["unscored"] for row in rows} == {EMPTY}
 
 

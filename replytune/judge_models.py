@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['JUDGE_PROMPT', 'RATING_PROMPT', 'WINNERS', 'ADVICE', 'FORMS', 'LETTER', 'DIGIT', 'INJECTIONS', 'SMALL_TALK', 'quoted',
            'judge_messages', 'answer_schema', 'read_answer', 'ChatServer', 'short_name', 'Refused', 'judge_key',
-           'OpenAIJudge', 'in_threads', 'make_openai', 'one_token_prompt', 'next_token_logits', 'judge_precision',
-           'LocalJudge', 'make_local', 'Injection', 'suspicious', 'injection_report']
+           'OpenAIJudge', 'in_threads', 'make_openai', 'one_token_prompt', 'LocalJudge', 'make_local', 'Injection',
+           'suspicious', 'injection_report']
 
 # %% ../nbs/07c_judge_models.ipynb #07c10a4b
 import json
@@ -133,7 +133,7 @@ class ChatServer:
         if found.model != self.answering: _check_model(self, found.model)
         return found
 
-
+# %% ../nbs/07c_judge_models.ipynb #07c20a1c
 _NO_ADDRESS = (
     "a judge behind an address needs judge_url (or OPENAI_BASE_URL): https://api.openai.com/v1 for OpenAI's"
     " own models, http://127.0.0.1:8000/v1 for a server on this machine"
@@ -145,6 +145,11 @@ def _only_one(where: str, models: list[str]) -> str:
     listed = ", ".join(map(short_name, models)) or "none"
     raise StageError(f"{where} lists {len(models)} models ({listed}); name one in judge_model")
 
+# %% ../nbs/07c_judge_models.ipynb #07c20b0b
+def short_name(model: str) -> str:
+    "A model's name as it may be shown: of a file or folder only what it is called"
+    return Path(model).name if Path(model).is_absolute() else model
+
 # %% ../nbs/07c_judge_models.ipynb #07c20a2b
 def _check_model(server: ChatServer, answering: str):
     try: listed = server.models()
@@ -154,11 +159,6 @@ def _check_model(server: ChatServer, answering: str):
         asked = f"{server.where} was asked for {server.name} and answers as {short_name(answering)}"
         raise StageError(f"{asked}; name that one in judge_model")
     server.answering = answering
-
-
-def short_name(model: str) -> str:
-    "A model's name as it may be shown: of a file or folder only what it is called"
-    return Path(model).name if Path(model).is_absolute() else model
 
 # %% ../nbs/07c_judge_models.ipynb #07c20a4b
 ADVICE = {
@@ -249,12 +249,7 @@ class OpenAIJudge(Judge):
         except Refused as refused:
             if refused.code != "content_filter": raise
             return Unscored(reason="the server's filter refused the question")
-        (choice, *_), cost = found.choices, _cost(found.usage)
-        text = replace_lone_surrogates(choice.message.content or "")
-        if choice.finish_reason == "length": problem = "the answer was cut off"
-        elif choice.message.refusal or choice.finish_reason == "content_filter": problem = "a refusal"
-        else: return read_answer(text, asked, cost)
-        return Unscored(reason=problem, raw=text or choice.message.refusal, cost=cost)
+        return _read_completion(found, asked)
 
     def _completion(self, asked: Question):
         system, user = judge_messages(asked)
@@ -271,10 +266,16 @@ class OpenAIJudge(Judge):
         if asked: yield 0, self.answer(asked[0])  # alone: it finds the form of a request
         yield from in_threads(self.answer, dict(enumerate(asked[1:], 1)), self.concurrency)
 
-
-def _cost(usage) -> Cost:
-    counted = [getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens")]
-    return Cost(input_tokens=counted[0], output_tokens=counted[1], dollars=getattr(usage, "cost", None))
+# %% ../nbs/07c_judge_models.ipynb #07c21a4d
+def _read_completion(found, asked: Question) -> Answer:
+    choice, used = found.choices[0], found.usage
+    counted = [getattr(used, name, None) or 0 for name in ("prompt_tokens", "completion_tokens")]
+    cost = Cost(input_tokens=counted[0], output_tokens=counted[1], dollars=getattr(used, "cost", None))
+    text, refusal = replace_lone_surrogates(choice.message.content or ""), choice.message.refusal
+    if choice.finish_reason == "length": problem = "the answer was cut off"
+    elif refusal or choice.finish_reason == "content_filter": problem = "the model refused"
+    else: return read_answer(text, asked, cost)
+    return Unscored(reason=problem, raw=text or refusal, cost=cost)
 
 # %% ../nbs/07c_judge_models.ipynb #07c21a6b
 def in_threads(
@@ -316,7 +317,7 @@ def one_token_prompt(tokenizer, asked: Question) -> str:
     )
 
 # %% ../nbs/07c_judge_models.ipynb #07c30a2b
-def next_token_logits(
+def _next_logits(
     model,
     tokenizer,
     prompts: list[str],  # all different
@@ -356,8 +357,8 @@ def _after(model, known, shared: int, tails):
     return found.logits[:, -1].float()
 
 # %% ../nbs/07c_judge_models.ipynb #07c30a5b
-def judge_precision() -> Precision:
-    "As this machine likes it, but float32 on a CPU, where bfloat16 would round differently in every batch"
+def _precision() -> Precision:
+    "This machine's choice, but float32 on a CPU: in bfloat16 a probability would depend on its batch"
     weights, compute = choose_precision()
     return Precision(weights, compute if weights == "nf4" else "float32")
 
@@ -372,7 +373,7 @@ class LocalJudge(Judge):
     "A chat model on this machine, read off the probabilities of its one-token answers"
 
     def __init__(self, model: str, tie_width: float = 0.02):
-        self.model_name, self.tie_width, self.precision = model, tie_width, judge_precision()
+        self.model_name, self.tie_width, self.precision = model, tie_width, _precision()
         self.tokenizer, self.name = load_tokenizer(model), f"local {short_name(model)}"
         self.tokens = {word: _token(self.tokenizer, word) for word in _LETTERS + _DIGITS}
         self.key = judge_key(weights_label(model, self.precision), LETTER, DIGIT, tie_width)
@@ -392,21 +393,19 @@ class LocalJudge(Judge):
             prompts = places[_DIGITS if question.second is None else _LETTERS]
             prompts.setdefault(one_token_prompt(self.tokenizer, question), []).append(place)
         for words, prompts in places.items():
-            for number, shares in self._shares([*prompts], words):
-                for place in [*prompts.values()][number]: yield place, _as_answer(shares, self.tie_width)
-
-    def _shares(self, prompts: list[str], words: str) -> Iterator[tuple[int, list[float]]]:
-        if not prompts: return
-        tokens = [self.tokens[word] for word in words]
-        for number, logits in next_token_logits(self.model, self.tokenizer, prompts, tokens):
-            weights = [math.exp(logit - max(logits)) for logit in logits]
-            yield number, [weight / sum(weights) for weight in weights]
+            tokens, again = [self.tokens[word] for word in words], [*prompts.values()]
+            read = _next_logits(self.model, self.tokenizer, [*prompts], tokens) if prompts else ()
+            for number, logits in read:
+                answer = _as_answer(logits, self.tie_width)
+                yield from ((place, answer) for place in again[number])
 
 
 _LETTERS, _DIGITS = "AB", "123456789"
 
-
-def _as_answer(shares: list[float], tie_width: float) -> Verdict | Score:
+# %% ../nbs/07c_judge_models.ipynb #07c30a7c
+def _as_answer(logits: list[float], tie_width: float) -> Verdict | Score:
+    weights = [math.exp(logit - max(logits)) for logit in logits]
+    shares = [weight / sum(weights) for weight in weights]
     if len(shares) > 2: return Score(score=round(sum(map(operator.mul, shares, range(1, 10))), 4))
     winner = "first" if shares[0] > 0.5 else "second"
     if abs(shares[0] - 0.5) < tie_width: winner = "tie"

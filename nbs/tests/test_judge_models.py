@@ -298,7 +298,7 @@ def test_an_overload_that_ends_is_waited_for(told, monkeypatch):
 
 
 REFUSALS = {
-    "cut off": ({"content": GOOD, "finish_reason": "length"}, "cut off"), "filter": ({"finish_reason": "content_filter"}, "refusal"), "refusal": ({"refusal": "I can't."}, "refusal"),
+    "cut off": ({"content": GOOD, "finish_reason": "length"}, "cut off"), "filter": ({"finish_reason": "content_filter"}, "refused"), "refusal": ({"refusal": "I can't."}, "refused"),
     "filter of the question": ((400, {"error": {"message": "filtered", "code": "content_filter"}}), "filter"), "nothing": ({}, "not one JSON"), "prose": ("Winner: B", "not one JSON"),
 }
 

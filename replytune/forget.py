@@ -58,8 +58,8 @@ WHO = re.compile("author|user|screen_?name|handle", re.I)  # fields that hold a 
 
 
 def mentions(value, ids: set[str], handle: str, texts: frozenset = frozenset(), field: str = "") -> bool:
-    """Does a row, at any depth, hold one of the ids or texts (or the hash of one), or name the handle: alone in a
-    field for handles, behind an @, or in an address?"""
+    """Does a row, at any depth, hold one of the ids or texts (or the hash of one), or name the handle: alone
+    in a field for handles, behind an @, or in an address?"""
     if isinstance(value, dict):
         return any(key in ids or mentions(part, ids, handle, texts, key) for key, part in value.items())
     if isinstance(value, list):

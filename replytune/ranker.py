@@ -377,7 +377,7 @@ class Ranker(Judge):
     def variants(self) -> dict[str, Judge | Unavailable]: return ranker_variants(self)
 
     def parts(self, asked: list[tuple[str, str]]):
-        "Shape (texts, 2), as `Taste.parts`; in one batch, each text once, by tastes that do not know the reply"
+        "Shape (texts, 2), as `Taste.parts`; in one batch, by tastes that do not know the conversation"
         import numpy
 
         if new := [each for each in dict.fromkeys(asked) if each not in self._known]:

@@ -99,7 +99,7 @@ def decide(
     scores: dict[str, float],  # by tweet id, between 0 and 1
     checks: dict[str, str | None] | None = None,  # what failed, by the check's name; `None`: passed
     params: StatsParams = StatsParams(),
-    settings: tuple[float, float] = (0.0, 0.0),  # how far the judge's own settings move the estimate: down, up
+    settings: tuple[float, float] = (0.0, 0.0),  # how far those of the judge move the estimate: down, up
 ) -> dict:
     "The decision, why, and the numbers it rests on"
     failed = {name: what for name, what in (checks or {}).items() if what}

@@ -7,9 +7,9 @@ __all__ = ['MODEL', 'PRICES', 'BATCH_PRICE', 'DAYS_LEFT', 'TRIES', 'PATIENCE', '
            'UNSEEN_TOKENS', 'Wanted', 'Answers', 'LOOKS', 'SLACK', 'MOST_PER_BATCH', 'FEWEST_PER_BATCH', 'SAMPLE',
            'ENOUGH', 'ASSUMED_TOKENS', 'price', 'check_model', 'connect', 'is_rehearsal', 'kind_of', 'AnswerLost',
            'kind_and_words', 'ask_api', 'request_for', 'characters', 'most_dollars', 'cost_of', 'answer_in', 'Entry',
-           'entry', 'Ledger', 'Asker', 'asker_for', 'halt', 'cap_reached', 'asked_now', 'line_and_answer', 'reserve',
-           'create_batch', 'find_batch', 'batch_answers', 'in_batches', 'answers_to', 'tokens_for', 'quoted_dollars',
-           'Claude', 'make_claude']
+           'entry', 'Ledger', 'Asker', 'asker_for', 'Halted', 'cap_reached', 'told', 'asked_now', 'line_and_answer',
+           'reserve', 'create_batch', 'find_batch', 'batch_answers', 'in_batches', 'answers_to', 'tokens_for',
+           'quoted_dollars', 'Claude', 'make_claude']
 
 # %% ../nbs/07e_claude.ipynb #07e10a4b
 import json
@@ -86,6 +86,7 @@ def connect():
     except ImportError: raise StageError("the package anthropic is missing: install replytune[judge]") from None
     load_secrets()
     key = os.environ.get("ANTHROPIC_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()): raise StageError("ANTHROPIC_API_KEY is not a key: copy it again")
     if not key: raise StageError("ANTHROPIC_API_KEY is not set; put it into the environment or into .env")
     return anthropic.Anthropic(api_key=key, max_retries=PATIENCE, middleware=[_name_the_lost])
 
@@ -153,15 +154,16 @@ def ask_api(call, *given, doing: str, gone=None, **named):
     "A call that is free to repeat; `gone` for what is not there, `StageError` when repeating does not help"
     import anthropic
 
-    for turn in range(TRIES):
+    for turn in range(PATIENCE):
         try: found = call(*given, **named)
         except anthropic.AnthropicError as error:
             kind, said = kind_and_words(error)
             if gone is not None and kind == "not_found_error": return gone
             raise StageError(redact(f"{doing}: {said}; {ADVICE[kind]}")) from None
+        except AttributeError: found = ""  # so the SDK stumbles over what is no JSON
         if not isinstance(found, str): return found  # a text: something between us and the API answered
         _pause(turn)
-    raise StageError(redact(f"{doing}: {found[:200]!r} is no answer of the API; run again later"))
+    raise StageError(f"{doing}: what came is no answer of the API; see to the network, then run again")
 
 # %% ../nbs/07e_claude.ipynb #07e14a2b
 MOST_TOKENS = 2000  # of an answer, thoughts included; one that needs more is cut off and not scored
@@ -296,17 +298,21 @@ Wanted = dict[str, Question]  # by the keys that answers are kept under, which a
 Answers = Iterator[tuple[str, Answer]]
 
 
-def halt(asker: Asker, ledger: Ledger, what: str, advice: str) -> StageError:
-    "An error that ends a run"
-    safe = f"{sum(each.judge == asker.key for each in ledger.paid):,} answers are paid for and kept"
-    return StageError(redact(f"{what}; {advice}. {safe}"))
+class Halted(Exception):
+    "What ends a run, and what to do about it"
 
 
-def cap_reached(asker: Asker, ledger: Ledger, left: int, most: float) -> StageError:
-    "What is said when the next question is not covered"
+def cap_reached(asker: Asker, ledger: Ledger, left: int, most: float) -> Halted:
+    "The next question is not covered"
     spent = f"${ledger.committed():.4f} of dollars_max {asker.cap} are spent or reserved"
     what = f"{spent}, and the next of {left:,} questions may cost ${most:.4f}"
-    return halt(asker, ledger, what, "raise dollars_max and run again")
+    return Halted(what, "raise dollars_max and run again")
+
+
+def told(halted: Halted, asker: Asker, ledger: Ledger) -> StageError:
+    "The error that the user sees"
+    safe = f"{sum(each.judge == asker.key for each in ledger.paid):,} answers are paid for and kept"
+    return StageError(redact(f"{halted.args[0]}; {halted.args[1]}. {safe}"))
 
 # %% ../nbs/07e_claude.ipynb #07e17a2b
 def asked_now(asker: Asker, ledger: Ledger, wanted: Wanted) -> Answers:
@@ -328,7 +334,7 @@ def asked_now(asker: Asker, ledger: Ledger, wanted: Wanted) -> Answers:
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
                     key = running.pop(done)
                     try: answer = done.result()
-                    except StageError as error: problem = problem or error  # what is under way is still taken
+                    except Halted as error: problem = problem or error  # what is under way is still taken
                     else: yield key, answer
     finally: ledger.write(entry("released", by))  # nothing is under way any more
     if problem: raise problem
@@ -342,7 +348,7 @@ def _one_call(asker: Asker, ledger: Ledger, by: str, key: str, asked: Question, 
         except AnswerLost: message = None
         except anthropic.AnthropicError as error:
             kind, said = kind_and_words(error)
-            raise halt(asker, ledger, f"asking {asker.name}: {said}", ADVICE[kind]) from None
+            raise Halted(f"asking {asker.name}: {said}", ADVICE[kind]) from None
         if getattr(message, "usage", None):
             line, answer = line_and_answer(asker, by, key, message, asked, batch=False)
             ledger.write(line)
@@ -350,7 +356,7 @@ def _one_call(asker: Asker, ledger: Ledger, by: str, key: str, asked: Question, 
         ledger.write(entry("lost", by, key=key, judge=asker.key, dollars=asker.most(asked, False)))
         if not covered(): raise cap_reached(asker, ledger, 1, asker.most(asked, False))
     what = f"{TRIES} answers of {asker.name} to one question were lost on the way and may have been paid for"
-    raise halt(asker, ledger, what, "see to the network, then run again")
+    raise Halted(what, "see to the network, then run again")
 
 
 def line_and_answer(
@@ -382,7 +388,7 @@ def reserve(asker: Asker, ledger: Ledger, wanted: Wanted) -> str:
         most = asker.most(asked, True)
         if dollars + most > room or len(keys) == MOST_PER_BATCH: break
         keys, dollars = [*keys, key], dollars + most
-    if len(keys) < min(len(wanted), FEWEST_PER_BATCH): raise cap_reached(asker, ledger, len(wanted), most)
+    if len(keys) < min(len(wanted), FEWEST_PER_BATCH, MOST_PER_BATCH): raise cap_reached(asker, ledger, len(wanted), most)
     by = uuid.uuid4().hex[:12]
     ledger.write(entry("reserved", by, keys=tuple(keys), dollars=dollars, judge=asker.key, batch=True))
     return by
@@ -401,12 +407,12 @@ def create_batch(asker: Asker, ledger: Ledger, by: str, wanted: Wanted):
             made, (kind, said) = None, kind_and_words(error)
             if kind != "again":
                 if turn == 0: ledger.write(entry("released", by))  # refused at the door: no batch
-                raise halt(asker, ledger, f"creating a batch for {asker.name}: {said}", ADVICE[kind]) from None
+                raise Halted(f"creating a batch for {asker.name}: {said}", ADVICE[kind]) from None
         if getattr(made, "id", None): return ledger.write(entry("created", by, id=made.id))
         if find_batch(asker, ledger, by): return
         _pause(turn)
     what = f"no batch could be created in {PATIENCE} tries"
-    raise halt(asker, ledger, what, "run again later, and it is looked for first")
+    raise Halted(what, "run again later, and it is looked for first")
 
 # %% ../nbs/07e_claude.ipynb #07e18a4b
 def find_batch(asker: Asker, ledger: Ledger, by: str) -> bool:
@@ -487,7 +493,7 @@ def in_batches(asker: Asker, ledger: Ledger, wanted: Wanted) -> Answers:
         tried.update(failed.keys())
         if worn := sum(count >= TRIES for count in tried.values()):
             what = f"the API had no time for {worn:,} questions in {TRIES} batches"
-            raise halt(asker, ledger, what, "run again later")
+            raise Halted(what, "run again later")
 
 
 def _stop_for(asker: Asker, ledger: Ledger, failed: dict):
@@ -495,18 +501,20 @@ def _stop_for(asker: Asker, ledger: Ledger, failed: dict):
     wrong = defaultdict(list)
     for result in filter(None, failed.values()):
         if result.type == "canceled":
-            raise halt(asker, ledger, "the batch was cancelled in the console", "run again for the rest")
+            raise Halted("the batch was cancelled in the console", "run again for the rest")
         error = result.error.error if result.type == "errored" else None
         if error: wrong[kind_of(error.type, error.message)].append(error.message)
     for kind in [kind for kind in ADVICE if kind in wrong and kind != "again"]:
         what = f"{len(wrong[kind]):,} questions in a batch for {asker.name}: {wrong[kind][0][:300]}"
-        raise halt(asker, ledger, what, ADVICE[kind])
+        raise Halted(what, ADVICE[kind])
 
 # %% ../nbs/07e_claude.ipynb #07e18b1b
 def answers_to(asker: Asker, ledger: Ledger, wanted: Wanted) -> Answers:
     "Key and answer of every question, as they come, whichever way"
-    yield from _resumed(asker, ledger, wanted)
-    if wanted: yield from (in_batches if asker.batches else asked_now)(asker, ledger, wanted)
+    try:
+        yield from _resumed(asker, ledger, wanted)
+        if wanted: yield from (in_batches if asker.batches else asked_now)(asker, ledger, wanted)
+    except Halted as halted: raise told(halted, asker, ledger) from None
 
 
 def _resumed(asker: Asker, ledger: Ledger, wanted: Wanted) -> Answers:
@@ -546,8 +554,8 @@ def quoted_dollars(asker: Asker, ledger: Ledger, asked: list[Question]) -> float
     dollars, before = sum(price(asker.model, *each, asker.batches) for each in tokens), ledger.committed()
     if left and before and before + dollars > asker.cap:
         what = f"{len(left):,} questions to {asker.name} are quoted at ${dollars:.2f}"
-        told = f"{what}, and ${before:.2f} of dollars_max {asker.cap} are spent or reserved"
-        raise halt(asker, ledger, told, "raise it or ask less")
+        what += f", and ${before:.2f} of dollars_max {asker.cap} are spent or reserved"
+        raise told(Halted(what, "raise it or ask less"), asker, ledger)
     return dollars
 
 # %% ../nbs/07e_claude.ipynb #07e1aa1b

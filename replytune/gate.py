@@ -22,7 +22,7 @@ import pandas
 from .schema import ARMS, Chart, Pair, number_or_reason, replies_file, unavailable
 from .files import asset, resolve
 from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, disclaimer, sample_rows
-from .charts import COLOURS, draw
+from .charts import COLOURS, bench_table, draw
 from .text import copy_key
 from .validate import words_of
 from .generate import Generation
@@ -30,6 +30,7 @@ from replytune.judge import (
     Evidence, Judge, JudgeParams, Question, Score, Verdict, answers_of, score_of, turned_down_for_likes,
 )
 from .ranker import LOSERS, make_ranker, preference_pairs
+from .judge_models import injection_report
 
 # %% ../nbs/07f_gate.ipynb #07f00006
 def controls_chart(rows: list[dict], note: str = "") -> Chart:

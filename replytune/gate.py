@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
     def earlier_won(self) -> bool:
         return self.better.reply_time_diff_seconds < self.worse.reply_time_diff_seconds
 
-
+# %% ../nbs/07f_gate.ipynb #43989a3c
 def outcomes(given: Evidence) -> list[Outcome]:
     "Comparisons of the train and dev splits and of what was turned down for its likes, closest in time first"
     rows, params = [
@@ -116,7 +116,7 @@ def trivial_scores(known: list[Outcome], measure: Callable[[Pair], float]) -> li
     both = [(measure(each.better), measure(each.worse)) for each in known]
     return [0.5 + 0.5 * ((more > less) - (more < less)) for more, less in both]
 
-
+# %% ../nbs/07f_gate.ipynb #f558041a
 def in_both_orders(judge: Judge, asked: list[tuple[str, str, str, str]], log: Path | None) -> list[tuple]:
     "Scores of the first text in both orders, for each (tweet id, tweet, text, other text)"
     questions = [
@@ -158,7 +158,7 @@ def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
 
 TWEETS_LEAST = 5  # fewer say nothing
 
-
+# %% ../nbs/07f_gate.ipynb #07y1a2b3
 def _about(known: list[Outcome], answers: list[tuple]) -> dict:
     "Counts, and the habits of a judge: do its two orders agree, does it prefer the first?"
     agree = sum(ahead == behind for ahead, behind in answers)
@@ -169,7 +169,7 @@ def _about(known: list[Outcome], answers: list[tuple]) -> dict:
         "first position preferred": round(first / (2 * len(known)), 4),
     }
 
-
+# %% ../nbs/07f_gate.ipynb #07y2b3c4
 def _shuffled_likes(own: list[float], known: list[Outcome], seed: int) -> list[float]:
     "The same answers, where the likes of each tweet's replies have been dealt out anew"
     chance, dealt = random.Random(seed), {}
@@ -193,7 +193,7 @@ def power_at(row: dict, truth: float) -> float:
     error = (row["high"] - row["low"]) / (2 * norm.ppf(0.975))
     return float(norm.cdf((truth - 0.5) / error - norm.ppf(0.975)))
 
-
+# %% ../nbs/07f_gate.ipynb #7d9fe292
 def pairs_needed(row: dict, truth: float, power: float = 0.8) -> int:
     "Comparisons like these with which it would come out so with that power"
     from scipy.stats import norm
@@ -247,7 +247,7 @@ class Asked(NamedTuple):
     nearest: str  # the reply to the most similar tweet of another conversation
     chance: random.Random
 
-
+# %% ../nbs/07f_gate.ipynb #b696a159
 def twice(text: str) -> str:
     "Its first sentence, said twice"
     first = re.split(r"(?<=[.!?])\s", text)[0]
@@ -326,7 +326,7 @@ def preference_for_people(
     ends = bootstrap_mean(means, given.params.resamples, given.params.seed)
     return dict(zip(("human preferred", "low", "high"), ends)) | counted
 
-
+# %% ../nbs/07f_gate.ipynb #fbec286a
 def bootstrap_mean(values: list[float], resamples: int, seed: int) -> tuple[float, float, float]:
     "Mean and its 95 % interval when values are drawn again"
     import numpy
@@ -362,7 +362,7 @@ def control_rows(judge: Judge, given: Evidence) -> list[dict]:
         rows.append({"control": name, "taught": taught, **found, "failed": _failed(found, name in MAY_TIE)})
     return rows
 
-
+# %% ../nbs/07f_gate.ipynb #07y4d5e6
 def _failed(found: dict, may_tie: bool) -> str | None:
     if "low" not in found: return f"cannot be told: {found['human preferred']['unavailable']}"
     said = f"{found['human preferred']:.2f} ({found['low']:.2f} to {found['high']:.2f}) prefer the person's"
@@ -392,7 +392,7 @@ def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
         })
     return rows
 
-
+# %% ../nbs/07f_gate.ipynb #07y3c4d5
 def _dealt(texts: dict[str, str], tweets: dict[str, str]) -> list[tuple[str, str, str, str]]:
     ids = sorted(texts, key=int)[:CONTROL_REPLIES]
     turned = lambda by: zip(ids, ids[by:] + ids[:by])

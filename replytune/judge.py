@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored',
            'Score', 'Question', 'Judge', 'score_of', 'comparisons', 'answer_key', 'answers_of', 'Evidence',
-           'turned_down_for_likes', 'asked_about', 'judgements', 'ratings', 'variant_rows', 'Listening',
-           'all_questions', 'within_budget', 'judge_stage']
+           'turned_down_for_likes', 'judgements', 'ratings', 'variant_rows', 'all_questions', 'within_budget',
+           'judge_stage']
 
 # %% ../nbs/07_judge.ipynb #235daab5
 import json
@@ -173,7 +173,7 @@ def answer_key(judge: Judge, asked: Question) -> str:
     "What an answer is kept under: the judge, the texts and their order; not the arms, nor the contrast"
     return sha256(json.dumps([judge.name, judge.key, *asked[1:]]))[:32]
 
-
+# %% ../nbs/07_judge.ipynb #ead8ad05
 def answers_of(
     judge: Judge,
     asked: list[Question],
@@ -233,17 +233,17 @@ def turned_down_for_likes(rejected: list[dict], pairs: list[Pair]) -> list[Pair]
 _LIKES = {"reply_likes", "unmeasured"}  # a reply that was out before a model looked at it is not measured
 
 # %% ../nbs/07_judge.ipynb #07k5e6f7
-def asked_about(row: dict, given: Evidence) -> Question:
+def _asked_about(row: dict, given: Evidence) -> Question:
     "The question that a comparison puts to the judge; a reply that is missing is empty"
     tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
     texts = [given.arms[row[at]][row["tweet_id"]].reply or "" for at in ("first", "second")]
     return Question(row["tweet_id"], tweets[row["tweet_id"]], *texts)
 
-
+# %% ../nbs/07_judge.ipynb #d2662c1a
 def judgements(judge: Judge, given: Evidence) -> list[dict]:
     "A row for each comparison of each contrast, as `judgements.jsonl` keeps it"
     rows = comparisons(given.params.contrasts, given.arms)
-    asked = [asked_about(row, given) for row in rows]
+    asked = [_asked_about(row, given) for row in rows]
     return [
         row | _beside(row, given.arms) | {
             "judge": judge.name, "score_first": score_of(answer),
@@ -293,7 +293,7 @@ def variant_rows(judge: Judge, given: Evidence) -> list[dict]:
     return rows
 
 # %% ../nbs/07_judge.ipynb #07l1a2b3
-class Listening(Judge):
+class _Listening(Judge):
     "Answers nothing, and remembers what it was asked"
 
     name = "listening"
@@ -304,10 +304,10 @@ class Listening(Judge):
         self.asked += asked
         yield from ((place, Unscored(reason="only listened")) for place in range(len(asked)))
 
-
+# %% ../nbs/07_judge.ipynb #9abad200
 def all_questions(given: Evidence) -> list[Question]:
     "Everything that stage 07 asks a judge: what it is measured on, the comparisons, the ratings"
-    listening, given = Listening(), given._replace(log=None)
+    listening, given = _Listening(), given._replace(log=None)
     for entry in MEASURES.values(): resolve_name(entry)(listening, given)
     judgements(listening, given)
     if given.params.rate_arms: ratings(listening, given)

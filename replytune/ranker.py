@@ -6,7 +6,7 @@
 __all__ = ['LOSERS', 'COUNTED', 'FIRST', 'SECOND', 'EMOJI', 'RELATION', 'GRID', 'FOLDS', 'LIKES_LEAST', 'WINDOWS',
            'COMPARISONS_LEAST', 'VARIANTS', 'Loser', 'shuffled', 'first_half', 'form_features', 'Seen', 'Features',
            'Scale', 'fit_scale', 'scaled', 'outside', 'Preference', 'fit_preference', 'fold_of', 'Bound', 'fit_bounds',
-           'elsewhere', 'preference_pairs', 'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste', 'Ranker', 'logistic',
+           'elsewhere', 'preference_pairs', 'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste', 'Ranker',
            'verdict_of', 'ranker_variants', 'fit_ranker', 'make_ranker']
 
 # %% ../nbs/07b_ranker.ipynb #07r00004
@@ -17,8 +17,6 @@ from collections import Counter, defaultdict
 from itertools import combinations
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
-
-import pandas
 
 from .schema import Chart, Pair, StageError, Unavailable, error_of, unavailable
 from .files import resolve, sha256
@@ -37,7 +35,7 @@ class Loser(NamedTuple):
     seen_in: tuple[str, ...]  # parts of `Seen`
     spared: float  # so many of people's replies may look the worse for it
 
-
+# %% ../nbs/07b_ranker.ipynb #1436f148
 LOSERS = {
     "another tweet's reply": Loser(lambda reply, other, chance: other, ("relation",), 0.2),
     "shuffled words": Loser(lambda reply, _, chance: shuffled(reply, chance), ("form", "vector"), 0.01),
@@ -50,7 +48,7 @@ def shuffled(text: str, chance: random.Random) -> str:
     words = text.split()
     return " ".join(chance.sample(words, len(words)))
 
-
+# %% ../nbs/07b_ranker.ipynb #1a0a4f1a
 def first_half(text: str) -> str:
     "Half of the words, rounded up"
     words = text.split()
@@ -94,7 +92,7 @@ class Seen(NamedTuple):
     relation: object  # (replies, 6): as `RELATION` names them
     vector: object  # (replies, dimensions): of the encoder
 
-
+# %% ../nbs/07b_ranker.ipynb #7ea9b8fa
 class Features:
     "Turns (tweet, reply) into numbers, beside tweets that might have been answered instead"
 
@@ -133,7 +131,7 @@ class Scale(NamedTuple):
     relation: object
     vector: object
 
-
+# %% ../nbs/07b_ranker.ipynb #27a952d8
 def fit_scale(seen: Seen) -> Scale:
     "From replies that people wrote"
     import numpy
@@ -144,7 +142,7 @@ def fit_scale(seen: Seen) -> Scale:
     ])
     return Scale(*map(rows, seen))
 
-
+# %% ../nbs/07b_ranker.ipynb #c4333bbe
 def scaled(seen: Seen, scale: Scale) -> Seen:
     "In deviations from people's mean, no further out than their 1 and 99 %; a vector as one unit"
     import numpy
@@ -157,7 +155,7 @@ def scaled(seen: Seen, scale: Scale) -> Seen:
     relation = part(seen.relation, [*scale.relation[:2], -math.inf, *scale.relation[3:]])
     return Seen(part(seen.form, scale.form), relation, vector)
 
-
+# %% ../nbs/07b_ranker.ipynb #baf40d66
 def outside(seen: Seen, scale: Scale):
     "How far a reply lies beyond every reply of a person, in deviations over all counted features"
     import numpy
@@ -182,7 +180,7 @@ class Preference(NamedTuple):
     accuracy: float  # share of the comparisons that it gets right, likewise
     loss: float  # mean log loss of them, by which all settings are chosen
 
-
+# %% ../nbs/07b_ranker.ipynb #54ddfeac
 def fit_preference(
     better,  # (comparisons, features)
     worse,  # likewise
@@ -215,7 +213,7 @@ def _fit(differences, weights, regularisation: float):
     both, sides = numpy.vstack([differences, -differences]), [1] * len(weights) + [0] * len(weights)
     return model.fit(both, sides, sample_weight=numpy.tile(weights, 2)).coef_[0]
 
-
+# %% ../nbs/07b_ranker.ipynb #09a2b9fd
 def fold_of(groups: list[str], folds: int = FOLDS) -> dict[str, int]:
     "A fold for each conversation, in an order that has nothing to do with time"
     return {group: place % folds for place, group in enumerate(sorted(set(groups), key=sha256))}
@@ -227,7 +225,7 @@ class Bound(NamedTuple):
     preference: Preference
     least: float
 
-
+# %% ../nbs/07b_ranker.ipynb #7123b57c
 def fit_bounds(
     pairs: list[Pair], features: Features, scale: Scale, chance: random.Random
 ) -> dict[str, Bound]:
@@ -244,7 +242,7 @@ def fit_bounds(
         bounds[name] = Bound(found, float(numpy.quantile(found.strengths, loser.spared)))
     return bounds
 
-
+# %% ../nbs/07b_ranker.ipynb #d1964d7e
 def elsewhere(pairs: list[Pair], chance: random.Random) -> list[str]:
     "For each pair a reply from another conversation"
     return [chance.choice([each.reply for each in pairs if each.cluster != pair.cluster]) for pair in pairs]
@@ -291,8 +289,10 @@ def nuisance_terms(pair: Pair) -> list[float] | None:
     known = [pair.reply_time_diff_seconds, pair.reply_author_followers]
     return None if None in known else [math.log10(max(1, value)) for value in known]
 
-
-def fit_liking(pairs: list[Pair], features: Features, scale: Scale, ratio: float, hours: float) -> Preference:
+# %% ../nbs/07b_ranker.ipynb #3169ccbd
+def fit_liking(
+    pairs: list[Pair], features: Features, scale: Scale, ratio: float, hours: float
+) -> Preference:
     "Which of two replies is liked better: weights on counts, relation and vector, nuisance terms taken out"
     import numpy
 
@@ -333,7 +333,7 @@ class Taste(NamedTuple):
             sound = sound + numpy.minimum(0, _part(view, LOSERS[name].seen_in) @ preference.weights - least)
         return numpy.column_stack([sound, numpy.hstack(view) @ self.liking.weights])
 
-
+# %% ../nbs/07b_ranker.ipynb #36804655
 def fit_taste(pairs: list[Pair], features: Features, params: JudgeParams) -> Taste:
     "From pairs of the train split"
     scale = fit_scale(features.of([(pair.tweet, pair.reply) for pair in pairs]))
@@ -344,7 +344,7 @@ def fit_taste(pairs: list[Pair], features: Features, params: JudgeParams) -> Tas
 
 # %% ../nbs/07b_ranker.ipynb #07r00030
 class Ranker(Judge):
-    "Strength of a reply: how far it is from sound, and how well liked such replies are, each with its weight"
+    "Strength of a reply: how far it is from sound, and how well liked, each with its weight"
 
     name, kept = "ranker", False
 
@@ -367,7 +367,7 @@ class Ranker(Judge):
     def rate(self, tweet: str, reply: str) -> Score:
         "Its strength on a scale from 1 to 10; only the order means anything"
         strength = float((self.parts([(tweet, reply)])[0] * self.weights).sum())
-        return Score(score=round(1 + 9 * logistic(strength), 4))
+        return Score(score=round(1 + 9 * _logistic(strength), 4))
 
     def answer_all(self, asked: list[Question]) -> Iterator[tuple[int, Answer]]:
         "One batch for the encoder in place of a call for each"
@@ -389,17 +389,17 @@ class Ranker(Judge):
                 self._known[tweet, reply] = known
         return numpy.array([self._known[each] for each in asked])
 
-# %% ../nbs/07b_ranker.ipynb #07u1a2b3
-def logistic(strength: float) -> float: return 1 / (1 + math.exp(-max(-500.0, min(500.0, strength))))
-
-
+# %% ../nbs/07b_ranker.ipynb #03c1e87c
 def verdict_of(sound: float, liked: float, tie_width: float) -> Verdict:
     "From the two weighted differences between the first reply and the second, in log odds"
-    probability = logistic(sound + liked)
+    probability = _logistic(sound + liked)
     winner = "first" if probability > 0.5 else "second"
     winner = "tie" if abs(probability - 0.5) < tie_width else winner
     decided = "sound" if abs(sound) > abs(liked) else "liked"
     return Verdict(winner=winner, probability=round(probability, 4), decided_by=decided)
+
+
+def _logistic(strength: float) -> float: return 1 / (1 + math.exp(-max(-500.0, min(500.0, strength))))
 
 # %% ../nbs/07b_ranker.ipynb #07u3c4d5
 VARIANTS = {
@@ -437,7 +437,7 @@ def fit_ranker(train: list[Pair], vectors: Vectors, params: JudgeParams) -> Rank
         tastes = [fit_taste(part, features, params) for part in parts]
     return Ranker(tastes, train, features, params)
 
-
+# %% ../nbs/07b_ranker.ipynb #2b59e153
 def make_ranker(params: JudgeParams, pairs: list[Pair], cache: Path) -> Ranker:
     "The offline judge, as `JUDGES` names it"
     train = [pair for pair in pairs if pair.split == "train"]

@@ -150,7 +150,7 @@ class Measured(NamedTuple):
     arms: list[dict]
     variants: list[dict]  # win rates under other settings of the judge
 
-
+# %% ../nbs/08_stats.ipynb #bee5cb75
 def validity_checks(
     judgements: list[dict], measured: Measured, params: StatsParams
 ) -> dict[str, str | None]:
@@ -171,7 +171,7 @@ def validity_checks(
         "questions answered": None if unscored <= params.unscored_max else silent,
     }
 
-
+# %% ../nbs/08_stats.ipynb #08n1a2b3
 def _in_its_place(rows: list[dict], arm: str) -> str | None:
     if arm == "human": return None
     row = next((row for row in rows if row["arm"] == arm), None)
@@ -195,7 +195,7 @@ JUDGED = (  # what stage 07 hands on: the answers, then what `Measured` holds
 )
 RULE = ("better_by", "confidence", "power", "tweets_min")  # what the report says of it
 
-
+# %% ../nbs/08_stats.ipynb #08n3c4d5
 def analyse(judgements: list[dict], measured: Measured, params: StatsParams) -> dict:
     "Everything stage 08 reports: the primary contrast, the others, the checks, the judge's habits"
     names = list(dict.fromkeys(row["contrast"] for row in judgements))

@@ -343,7 +343,7 @@ def control_rows(judge: Judge, given: Evidence) -> list[dict]:
     replies, train = control_replies(given.pairs, given.params.seed), [
         pair for pair in given.pairs if pair.split == "train"
     ]
-    constant = random.Random(given.params.seed).choice(train).reply
+    constant = random.Random(given.params.seed + 1).choice(train).reply
     favourite = favourite_reply(judge, train, given.params.seed, given.log)
     against = {name: [make(asked) for asked in replies] for name, make in CONTROLS.items()}
     against |= dict(

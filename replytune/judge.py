@@ -6,7 +6,7 @@
 __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored',
            'Score', 'Question', 'Judge', 'score_of', 'comparisons', 'answer_key', 'answers_of', 'Evidence',
            'turned_down_for_likes', 'judgements', 'ratings', 'variant_rows', 'all_questions', 'within_budget',
-           'judge_stage']
+           'ask_together', 'judge_stage']
 
 # %% ../nbs/07_judge.ipynb #235daab5
 import json
@@ -184,7 +184,8 @@ def answers_of(
     known = _answered(log) if kept else {}
     new = {key: each for key, each in zip(keys, asked) if key not in known and "" not in each[2:]}
     names, left = list(new), list(new.values())
-    for place, answer in progress(judge.answer_all(left), judge.name, len(left)) if left else ():
+    found = judge.answer_all(left) if left else ()
+    for place, answer in progress(found, judge.name, len(left)) if kept and left else found:
         known[names[place]] = answer
         if kept: append_lines(log, [_row(names[place], left[place], answer)])
     return [known.get(key) or Unscored(reason="no reply to compare") for key in keys]
@@ -305,23 +306,30 @@ class _Listening(Judge):
         yield from ((place, Unscored(reason="only listened")) for place in range(len(asked)))
 
 # %% ../nbs/07_judge.ipynb #9abad200
-def all_questions(given: Evidence) -> list[Question]:
-    "Everything that stage 07 asks a judge: what it is measured on, the comparisons, the ratings"
-    listening, given = _Listening(), given._replace(log=None)
-    for entry in MEASURES.values(): resolve_name(entry)(listening, given)
-    judgements(listening, given)
-    if given.params.rate_arms: ratings(listening, given)
-    return listening.asked
+def all_questions(given: Evidence) -> tuple[list[Question], list[Question]]:
+    "What stage 07 asks a judge: what it is measured on, and then the comparisons and ratings of the arms"
+    asked, given = (_Listening(), _Listening()), given._replace(log=None)
+    for entry in MEASURES.values(): resolve_name(entry)(asked[0], given)
+    judgements(asked[1], given)
+    if given.params.rate_arms: ratings(asked[1], given)
+    return asked[0].asked, asked[1].asked
 
 # %% ../nbs/07_judge.ipynb #07l2b3c4
 def within_budget(judge: Judge, given: Evidence) -> float:
     "What is still to be paid, in dollars; `StageError` if that is more than `dollars_max`"
     if not judge.kept: return 0.0
     known = _answered(given.log) if given.log else {}
-    left = [asked for asked in all_questions(given) if answer_key(judge, asked) not in known]
+    measures, arms = all_questions(given)
+    left = [asked for asked in measures + arms if answer_key(judge, asked) not in known]
     if (dollars := judge.quote(left)) <= given.params.dollars_max: return round(dollars, 4)
     dear = f"{len(left):,} questions to {judge.name} are quoted at ${dollars:.2f}"
     raise StageError(f"{dear}, more than dollars_max {given.params.dollars_max}; raise it or ask less")
+
+# %% ../nbs/07_judge.ipynb #07C1a2b3
+def ask_together(judge: Judge, given: Evidence):
+    "Put all questions of the measures to a judge at once, then all about the arms"
+    if not judge.kept: return
+    for asked in all_questions(given): answers_of(judge, asked, given.log)
 
 # %% ../nbs/07_judge.ipynb #ccde0d0d
 def judge_stage(params: JudgeParams):
@@ -337,6 +345,7 @@ def judge_stage(params: JudgeParams):
         judge = resolve_name(JUDGES[params.judge])(params, [*pairs, *given.turned_down], stage.cache)
         stage.notes["quoted dollars"] = within_budget(judge, given)
         if params.run and not is_sample(stage.run.manifest()): _look_at_the_seal(stage, params, pairs, arms)
+        ask_together(judge, given)
         for file, entry in MEASURES.items(): stage.write(file, resolve_name(entry)(judge, given))
         answers = judgements(judge, given)
         stage.write("judgements.jsonl", answers)

@@ -116,6 +116,16 @@ def test_nothing_is_asked_twice_over_runs_contrasts_and_measures(costly):
     assert len(read_rows(run / "ratings.jsonl")) == sum(len(sample_rows(replies_file(arm))) for arm in ARMS)
 
 
+def test_a_judge_that_works_in_batches_gets_three_and_not_a_dozen(costly, monkeypatch):
+    batches = []
+    def in_batches(self, asked):
+        batches.append(len(asked))
+        yield from Judge.answer_all(self, asked)
+    monkeypatch.setattr(Costly, "answer_all", in_batches)
+    judge_stage(JudgeParams(run=str(sample_copy("07_judge").folder), judge="costly", dollars_max=1e6, **QUICK))
+    assert len(batches) == 3 and batches[2] < batches[0]  # the measures, the arms, and the favourite when it is known
+
+
 def test_a_price_above_the_limit_is_named_before_the_first_question(costly):
     run = sample_copy("07_judge")
     with pytest.raises(StageError, match=r"questions to costly are quoted at \$[\d.]+, more than dollars_max 10.0"):
@@ -194,7 +204,7 @@ def test_only_likes_bring_a_reply_back():
 def test_no_generated_text_reaches_a_judge_before_the_arms_do():
     "What the judge learns from and is measured on are replies of people; texts of models come in with the arms alone"
     marked = {arm: {id: Generation(tweet_id=id, arm=arm, reply=f"MARK {arm} {id}") for id in {row["tweet_id"] for row in sample_rows("generations/base.jsonl")}} for arm in ARMS}
-    with_arms = all_questions(Evidence(PAIRS, [], JudgeParams(**QUICK), marked))
+    with_arms = sum(all_questions(Evidence(PAIRS, [], JudgeParams(**QUICK), marked)), [])
     questions = [each for each in with_arms if "MARK" in f"{each.first} {each.second}"]
     tests = {pair.tweet_id for pair in PAIRS if pair.split == "test"}
     assert {each.tweet_id for each in questions} <= tests and not {each.tweet_id for each in with_arms if each not in questions} & tests

@@ -24,6 +24,7 @@ from .files import append_lines, read_rows, sha256, whole_lines
 from .params import StageParams
 from .run import Stage, is_sample, open_stage, sample_rows
 from .charts import counts_table, progress
+from .text import replace_lone_surrogates
 from .clean import repair
 from .split import SEALS, break_seal, test_tweets
 from .generate import Generation
@@ -193,7 +194,7 @@ def answers_of(
 # %% ../nbs/07_judge.ipynb #5d562ac8
 def _row(key: str, asked: Question, answer: Answer) -> dict:
     "As the log keeps it; texts by hash, so that one who is forgotten is found"
-    texts = [sha256(text)[:32] for text in asked[1:] if text]
+    texts = [sha256(replace_lone_surrogates(text))[:32] for text in asked[1:] if text]
     return {"key": key, "tweet_id": asked.tweet_id, "texts": texts, **answer.model_dump(exclude_none=True)}
 
 
@@ -299,16 +300,19 @@ class _Listening(Judge):
 
     name = "listening"
 
-    def __init__(self): self.asked: list[Question] = []
+    def __init__(self, rates: bool): self.asked, self.rates = [], rates
 
     def answer_all(self, asked: list[Question]) -> Iterator[tuple[int, Answer]]:
         self.asked += asked
-        yield from ((place, Unscored(reason="only listened")) for place in range(len(asked)))
+        silent, some = Unscored(reason="only listened"), Score(score=5)
+        for place, question in enumerate(asked):
+            yield place, some if self.rates and question.second is None else silent
 
 # %% ../nbs/07_judge.ipynb #9abad200
-def all_questions(given: Evidence) -> tuple[list[Question], list[Question]]:
-    "What stage 07 asks a judge: what it is measured on, and then the comparisons and ratings of the arms"
-    asked, given = (_Listening(), _Listening()), given._replace(log=None)
+def all_questions(given: Evidence, guess: bool = False) -> tuple[list[Question], list[Question]]:
+    """What stage 07 asks a judge: what it is measured on, then the comparisons and ratings of the arms.
+    Not its favourite, which nobody knows beforehand; with `guess` some other reply in its place"""
+    asked, given = (_Listening(guess), _Listening(guess)), given._replace(log=None)
     for entry in MEASURES.values(): resolve_name(entry)(asked[0], given)
     judgements(asked[1], given)
     if given.params.rate_arms: ratings(asked[1], given)
@@ -319,7 +323,7 @@ def within_budget(judge: Judge, given: Evidence) -> float:
     "What is still to be paid, in dollars; `StageError` if that is more than `dollars_max`"
     if not judge.kept: return 0.0
     known = _answered(given.log) if given.log else {}
-    measures, arms = all_questions(given)
+    measures, arms = all_questions(given, guess=True)
     left = [asked for asked in measures + arms if answer_key(judge, asked) not in known]
     if (dollars := judge.quote(left)) <= given.params.dollars_max: return round(dollars, 4)
     dear = f"{len(left):,} questions to {judge.name} are quoted at ${dollars:.2f}"

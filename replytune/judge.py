@@ -18,7 +18,8 @@ from typing import Annotated, Iterator, Literal, NamedTuple, Protocol
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from replytune.schema import (
-    ARMS, Pair, Record, StageError, Unavailable, check_contrast, error_of, number_or_reason, replies_file,
+    ARMS, Pair, Record, StageError, Unavailable, check_contrast, error_of, flow, number_or_reason,
+    replies_file,
 )
 from .files import append_lines, read_rows, sha256, whole_lines
 from .params import StageParams

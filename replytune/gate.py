@@ -43,7 +43,7 @@ def controls_chart(rows: list[dict], note: str = "") -> Chart:
             axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
             axes.plot(row["human preferred"], place, "o", color=colour)
         axes.axvline(0.5, color="black", linewidth=0.8)
-        axes.set(xlim=(0, 1), yticks=range(len(known)), yticklabels=[row["control"] for row in known])
+        axes.set(xlim=(0, 1.02), yticks=range(len(known)), yticklabels=[row["control"] for row in known])
         axes.set_xlabel("how often the person's reply is preferred (line: by chance)")
 
     said = "; ".join(f"{row['control']} {row['human preferred']:.2f}" for row in known[::-1])
@@ -232,7 +232,7 @@ def accuracy_chart(rows: list[dict], ceiling: float | None = None, note: str = "
             axes.plot(row["accuracy"], place, "o", color=colour)
         axes.axvline(0.5, color="black", linewidth=0.8)
         if ceiling: axes.axvline(ceiling, color="black", linewidth=0.8, linestyle=":")
-        axes.set(xlim=(0, 1), yticks=range(len(known)), yticklabels=[row["judge"] for row in known])
+        axes.set(xlim=(0, 1.02), yticks=range(len(known)), yticklabels=[row["judge"] for row in known])
         axes.set_xlabel("share of real comparisons named right (line: a coin; dotted: the ceiling)")
 
     said = "; ".join(f"{row['judge']} {row['accuracy']:.2f}" for row in known[::-1])

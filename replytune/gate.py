@@ -208,14 +208,17 @@ LEAKING = 0.75  # DialogRPT reads likes off a text in .68, with a hundred millio
 def measures_engagement(rows: list[dict]) -> tuple[bool, str]:
     "May the verdict be called one about engagement, and why (not)?"
     own, others = rows[0], {row["judge"]: row for row in rows[1:] if "lead" in row}
-    if "low" not in own: return False, f"not measured on real likes: {own['accuracy']['unavailable']}"
+    if "low" not in own: return False, f"it could not be measured: {own['accuracy']['unavailable']}"
     ends = f"{own['low']:.0%} to {own['high']:.0%}"
-    said = f"right on {own['accuracy']:.0%} of {own['pairs']} pairs of real replies ({ends})"
+    known = f"on {own['pairs']} pairs of replies whose likes are known"
+    said = f"{known} it was right in {own['accuracy']:.0%} ({ends})"
     if own["low"] <= 0.5:
-        needed = pairs_needed(own, max(0.55, own["accuracy"]))
-        return False, f"{said}, not shown to beat a coin; about {needed} pairs would settle it"
+        truth = max(0.55, own["accuracy"])
+        pairs = pairs_needed(own, truth)
+        needed = f"if it is right in {truth:.0%} of all such pairs, about {pairs} would show it"
+        return False, f"{said}, which a coin might be; {needed} in four runs of five"
     if worse := [name for name, row in others.items() if row["lead high"] < 0]:
-        return False, f"{said}, and shown to be worse than \"{worse[0]}\""
+        return False, f"{said}, and is shown to be worse than \"{worse[0]}\""
     if others["the longer"]["lead"] <= 0: return False, f"{said}, not ahead of \"the longer\""
     leak = f"; above {LEAKING:.0%}, which smells of a leak" if own["accuracy"] > LEAKING else ""
     return True, f"{said}, ahead of \"the longer\" by {100 * others['the longer']['lead']:.0f} points{leak}"
@@ -374,7 +377,7 @@ DEALS = 3  # to so many wrong tweets
 
 
 def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
-    "Of each arm that a model wrote: is a reply preferred in its own place, and how many are repeats?"
+    "Of each arm: is a reply preferred in its own place, and how many are repeats?"
     rows, tweets = [], {pair.tweet_id: pair.tweet for pair in given.pairs}
     known = {copy_key(pair.reply) for pair in given.pairs if pair.split == "train"}
     for arm in sorted(

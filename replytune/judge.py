@@ -62,6 +62,7 @@ class JudgeParams(StageParams):
     encoder: str = "minilm"
     like_ratio_min: float = Field(2.0, gt=1)
     pair_hours_max: float = Field(1.0, gt=0)
+    outside_weight: float = Field(1.0, ge=0)
     sound_weight: float = Field(5.0, ge=0)
     liked_weight: float = Field(1.0, ge=0)
     tie_width: float = Field(0.02, ge=0, lt=0.5)
@@ -284,13 +285,15 @@ def variant_rows(judge: Judge, given: Evidence) -> list[dict]:
         if isinstance(variant, Unavailable):
             rows.append({"variant": name, "contrast": None, "win_rate": number_or_reason(variant)})
             continue
+        controls = resolve_name(MEASURES["judge_controls.jsonl"])(variant, given)
+        fails = [row["control"] for row in controls if row["failed"]]
         scores = defaultdict(list)
         for row in judgements(variant, given):
             if row["score_first"] is None: continue
             mine = row["first"] == row["contrast"].partition("-")[0]
             scores[row["contrast"]].append(row["score_first"] if mine else 1 - row["score_first"])
         rows += [
-            {"variant": name, "contrast": contrast, "win_rate": round(sum(found) / len(found), 4)}
+            {"variant": name, "contrast": contrast, "win_rate": sum(found) / len(found), "fails": fails}
             for contrast, found in scores.items()
         ]
     return rows

@@ -38,7 +38,7 @@ MEANING = {
     "GO": "That is better, and by enough to matter.",
     "NO-GO": "Even the upper bound is too small to matter.",
     "INCONCLUSIVE": "That decides nothing.",
-    "INVALID": "But the measurement is not sound, so this says nothing: {}.",
+    "INVALID": "But a check has failed, so this is no verdict: {}.",
 }
 
 # %% ../nbs/09_report.ipynb #09b1c2d3
@@ -54,7 +54,9 @@ def verdict_sentence(stats: dict) -> str:
     said += " " + MEANING[stats["decision"]].format(stats["why"])
     if stats["decision"] == "INCONCLUSIVE" and stats["n_needed"]:
         said += f" At this size and scatter about {stats['n_needed']} tweets would."
-    return f"{said} It is about {stats['claim']['word']}: the judge is {stats['claim']['why']}."
+    own = "what the judge prefers, not what people would"
+    likes = "what people like" if stats["claim"]["word"] == "engagement" else own
+    return f"{said} This is about {likes}: {stats['claim']['why']}."
 
 # %% ../nbs/09_report.ipynb #09b3e4f5
 def rule_sentence(stats: dict) -> str:
@@ -65,17 +67,18 @@ def rule_sentence(stats: dict) -> str:
         f" and the estimate at least {0.5 + rule['better_by']:.1%}; NO-GO if the upper bound is below that;"
         f" else INCONCLUSIVE; INVALID if a check fails. Fewer than {rule['tweets_min']} tweets never"
         f" decide. The unit is the tweet; each comparison was asked in both orders. {_settings(stats)}"
-        f" It saw: {stats['why']}."
+        f" Bounds used: {stats['lower_bound']:.1%} and {stats['upper_bound']:.1%}. It saw: {stats['why']}."
     )
 
 
 def _settings(stats: dict) -> str:
     tried = [row for row in stats["variants"] if row["contrast"]]
-    if not tried:
-        return "The judge was asked under one setting only, so how far its settings matter is not known."
-    rates = [row["win_rate"] for row in tried]
-    ends = f"{min(rates):.1%} to {max(rates):.1%}"
-    return f"Under {len(tried)} other settings of the judge it is {ends}, and the bounds carry that, too."
+    if not tried: return "The judge was asked under one setting only; what others would say is not known."
+    rates = [row["win_rate"] for row in tried if not row["fails"]]
+    failing = len(tried) - len(rates)
+    lost = f" ({failing} more fail a control and do not count)" if failing else ""
+    ends = f"{min(rates):.1%} to {max(rates):.1%}" if rates else "unknown"
+    return f"Under {len(rates)} other settings of the judge it is {ends}{lost}, and the bounds carry that."
 
 # %% ../nbs/09_report.ipynb #aefd2fc0
 def judge_sentence(accuracy: dict) -> str:
@@ -83,7 +86,7 @@ def judge_sentence(accuracy: dict) -> str:
     if isinstance(accuracy["accuracy"], dict):
         return f"{accuracy['judge']}: accuracy unavailable ({accuracy['accuracy']['unavailable']})"
     return (
-        f"the {accuracy['judge']} names the better-liked of two real replies in {accuracy['accuracy']:.1%}"
+        f"the {accuracy['judge']} names the better-liked of two replies in {accuracy['accuracy']:.1%}"
         f" of {accuracy['pairs']} pairs on {accuracy['tweets']} tweets (95 % interval"
         f" {accuracy['low']:.1%} to {accuracy['high']:.1%}); its two orders agree in"
         f" {accuracy['orders agree']:.0%}, and it prefers the first position in"
@@ -107,8 +110,10 @@ def contrast_rows(stats: dict) -> list[dict[str, str]]:
 
 
 def _p_value(row: dict) -> str:
-    if "p_holm" in row: return f"{row['p_holm']:.3f}"
-    return "unavailable" if row.get("p_value") is None else f"{row['p_value']:.3f} (primary, uncorrected)"
+    value = row.get("p_holm", row.get("p_value"))
+    if value is None: return "unavailable"
+    text = "below 0.001" if value < 0.001 else f"{value:.3f}"
+    return text if "p_holm" in row else f"{text} (primary, uncorrected)"
 
 # %% ../nbs/09_report.ipynb #09k2b3c4
 def control_cells(stats: dict) -> list[dict]:

@@ -109,7 +109,7 @@ def test_silence_is_counted_and_too_few_tweets_are_no_number():
     class Silent(Planted):
         def compare(self, tweet, first, second): return Unscored(reason="refused")
     rows = accuracy_rows(Silent(None), GIVEN)
-    assert "unavailable" in rows[0]["accuracy"] and rows[0]["unscored"] == len(outcomes(GIVEN)) and "not measured" in measures_engagement(rows)[1]
+    assert "unavailable" in rows[0]["accuracy"] and rows[0]["unscored"] == len(outcomes(GIVEN)) and "could not be measured" in measures_engagement(rows)[1]
     assert all("cannot be told" in row["failed"] for row in control_rows(Silent(None), GIVEN))
 
 

@@ -77,7 +77,7 @@ def test_nothing_is_extrapolated():
     features = Features(list(dict.fromkeys(pair.tweet for pair in TRAIN)), known_vectors())
     people = features.of([(pair.tweet, pair.reply) for pair in TRAIN])
     scale = fit_scale(people)
-    far = people._replace(form=people.form * 50, relation=people.relation + 50)
+    far = people._replace(form=people.form * 50 + 50, relation=people.relation + 50)
     view, known = scaled(far, scale), scaled(people, scale)
     assert (view.form.max(axis=0) <= known.form.max(axis=0) + 1e-9).all() and (view.relation.max(axis=0) <= known.relation.max(axis=0) + 1e-9).all()
     assert (outside(people, scale) == 0).all() and (outside(far, scale) > 5).all()
@@ -159,3 +159,12 @@ def test_variants_answer_and_one_that_cannot_learn_says_why(ranker):
     assert len({tuple(each) for each in answered.values()}) > 1
     assert all("comparable train pairs" in each.reason for each in found.values() if hasattr(each, "reason"))
     assert Vectors  # the store is shared: nothing is encoded again
+
+
+def test_what_never_varies_here_may_vary_elsewhere():
+    "No reply of the sample has a quotation mark; one that has is not for that beyond everything"
+    features = Features(list(dict.fromkeys(pair.tweet for pair in TRAIN)), known_vectors())
+    scale = fit_scale(features.of([(pair.tweet, pair.reply) for pair in TRAIN]))
+    plain = TRAIN[0].reply
+    with_quotes = plain.replace(plain.split()[3], f'"{plain.split()[3]}"', 1)
+    assert outside(features.of([(TRAIN[0].tweet, with_quotes)]), scale)[0] <= 2 / 0.5 + 1

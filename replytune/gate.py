@@ -380,15 +380,13 @@ def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
     "Of each arm: is a reply preferred in its own place, and how many are repeats?"
     rows, tweets = [], {pair.tweet_id: pair.tweet for pair in given.pairs}
     known = {copy_key(pair.reply) for pair in given.pairs if pair.split == "train"}
-    for arm in sorted(
-        {each for contrast in given.params.contrasts for each in contrast.split("-")} - {"human"}
-    ):
+    for arm in sorted({each for contrast in given.params.contrasts for each in contrast.split("-")}):
         texts = {id: row.reply for id, row in given.arms.get(arm, {}).items() if row.reply}
         found = preference_for_people(judge, _dealt(texts, tweets), given)
         keys = [copy_key(text) for text in texts.values()]
         rows.append({
             "arm": arm, "own place preferred": found.pop("human preferred"), **found,
-            "distinct": len(set(keys)), "copies of the tweet": sum(
+            "answers": len(keys), "distinct": len(set(keys)), "copies of the tweet": sum(
                 key == copy_key(tweets[id]) for id, key in zip(texts, keys)
             ),
             "copies of a train reply": sum(key in known for key in keys),

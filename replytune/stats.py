@@ -180,8 +180,8 @@ def _in_its_place(rows: list[dict], arm: str) -> str | None:
     if row is None: return f"{arm} was not compared with itself under the wrong tweets"
     if "low" not in row: return f"cannot be told of {arm}: {row['own place preferred']['unavailable']}"
     for what in ("copies of the tweet", "copies of a train reply"):
-        if arm != "human" and row[what] > COPIES_MAX * row["tweets"]:
-            return f"{arm} does not write: {row[what]} of {row['tweets']} replies are {what}"
+        if arm != "human" and row[what] > COPIES_MAX * row["answers"]:
+            return f"{arm} does not write: {row[what]} of {row['answers']} replies are {what}"
     if row["low"] > 0.5: return None
     share = f"{row['own place preferred']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
     return f"not shown of {arm}: preferred in its own place, beside its replies to other tweets, in {share}"

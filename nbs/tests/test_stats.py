@@ -61,7 +61,7 @@ def rows(contrast: str, score_of) -> list[dict]:
 
 
 SOUND = [{"control": "a full stop", "human preferred": 1.0, "low": 1.0, "high": 1.0, "failed": None}]
-IN_PLACE = [{"arm": "tuned", "own place preferred": 0.8, "low": 0.7, "high": 0.9, "tweets": 40, "copies of the tweet": 0, "copies of a train reply": 4}]
+IN_PLACE = [{"arm": "tuned", "own place preferred": 0.8, "low": 0.7, "high": 0.9, "answers": 40, "copies of the tweet": 0, "copies of a train reply": 4}]
 GOOD_JUDGE = [{"judge": "ranker", "accuracy": 0.66, "low": 0.58, "high": 0.74, "pairs": 100}, {"judge": "the longer", "accuracy": 0.6, "low": 0.5, "high": 0.7, "lead": 0.06, "lead low": -0.02, "lead high": 0.14}]
 GOOD = Measured(GOOD_JUDGE, SOUND, IN_PLACE, [])
 even = lambda place, is_one: float((place % 2 == 0) == is_one)

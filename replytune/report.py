@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLOUR_OF', 'MEANING', 'REPORT_READS', 'ReportParams', 'verdict_sentence', 'rule_sentence', 'judge_sentence',
-           'contrast_rows', 'control_cells', 'rate_cells', 'funnel', 'funnel_chart', 'side_by_side',
+           'contrast_rows', 'control_cells', 'arm_cells', 'rate_cells', 'funnel', 'funnel_chart', 'side_by_side',
            'rejected_examples', 'provenance', 'figures_of', 'render', 'report_stage']
 
 # %% ../nbs/09_report.ipynb #a15b7a2b
@@ -127,6 +127,20 @@ def control_cells(stats: dict) -> list[dict]:
         rows.append({"control": row["control"], "share": share, "interval": interval, "word": word})
     return rows
 
+# %% ../nbs/09_report.ipynb #09m2b3c4
+def arm_cells(stats: dict) -> list[dict]:
+    "How often each arm's reply is preferred in its own place, and what it repeats, as a table's texts"
+    rows = []
+    for row in stats["arms"]:
+        share, known = row["own place preferred"], "low" in row
+        copied = row["copies of the tweet"] + row["copies of a train reply"]
+        rows.append({
+            "arm": row["arm"], "share": f"{share:.0%}" if known else share["unavailable"],
+            "interval": f"{row['low']:.0%} to {row['high']:.0%}" if known else "",
+            "repeats": row["answers"] - row["distinct"], "copied": copied,
+        })
+    return rows
+
 # %% ../nbs/09_report.ipynb #09l2b3c4
 def rate_cells(stats: dict) -> list[dict]:
     "The readings of the primary contrast as a table's texts; none if stage 08 is older than they are"
@@ -230,7 +244,7 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
         title=params.title, style=Markup(asset("report.css")), label=disclaimer(manifest),
         stats=stats, colour=COLOUR_OF[stats["decision"]], sentence=verdict_sentence(stats),
         rule=rule_sentence(stats), judge=judge_sentence(stats["judge"]), contrasts=contrast_rows(stats),
-        controls=control_cells(stats), rates=rate_cells(stats),
+        controls=control_cells(stats), arms=arm_cells(stats), rates=rate_cells(stats),
         habits=stats.get("habits", {}).get(stats["contrast"], {}),
         figures=figures, figure=lambda chart: Markup("<figure>{}</figure>").format(Markup(chart.svg)),
         warnings=manifest["06_train"]["notes"]["warnings"],

@@ -236,7 +236,8 @@ def accuracy_chart(rows: list[dict], ceiling: float | None = None, note: str = "
         axes.axvline(0.5, color="black", linewidth=0.8)
         if ceiling: axes.axvline(ceiling, color="black", linewidth=0.8, linestyle=":")
         axes.set(xlim=(0, 1.02), yticks=range(len(known)), yticklabels=[row["judge"] for row in known])
-        axes.set_xlabel("share of real comparisons named right (line: a coin; dotted: the ceiling)")
+        lines = "line: a coin; dotted: the ceiling" if ceiling else "line: a coin"
+        axes.set_xlabel(f"share of comparisons named right ({lines})")
 
     said = "; ".join(f"{row['judge']} {row['accuracy']:.2f}" for row in known[::-1])
     return draw(plot, said, height=0.9 + 0.28 * len(known), note=note)

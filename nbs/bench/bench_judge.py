@@ -75,7 +75,7 @@ def shuffles():
             train = [pair for pair in pairs if pair.split == "train"]
             fold = fold_of([pair.cluster for pair in train])
             tastes = [
-                taste._replace(liking=fit_liking([pair for pair in train if fold[pair.cluster] != blind], ranker.features, taste.scale, params.like_ratio_min, params.pair_hours_max))
+                taste._replace(liking=fit_liking([pair for pair in train if fold[pair.cluster] != blind], ranker.features, taste.people, params.like_ratio_min, params.pair_hours_max))
                 for blind, taste in enumerate(ranker.tastes)
             ]
             rows = accuracy_rows(Ranker(tastes, train, ranker.features, params), Evidence(pairs, [], params))

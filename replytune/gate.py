@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['FOLLOWERS_RATIO', 'PAIRS_PER_TWEET', 'TRIVIAL', 'TWEETS_LEAST', 'LEAKING', 'CONTROLS', 'MAY_TIE', 'CONTROL_REPLIES',
-           'DEALS', 'controls_chart', 'Outcome', 'outcomes', 'weighted_mean', 'trivial_scores', 'in_both_orders',
-           'accuracy_rows', 'power_at', 'pairs_needed', 'measures_engagement', 'accuracy_chart', 'Asked', 'twice',
-           'control_replies', 'favourite_reply', 'preference_for_people', 'bootstrap_mean', 'control_rows', 'arm_rows']
+           'DEALS', 'NEARLY', 'controls_chart', 'Outcome', 'outcomes', 'weighted_mean', 'trivial_scores',
+           'in_both_orders', 'accuracy_rows', 'power_at', 'pairs_needed', 'measures_engagement', 'accuracy_chart',
+           'Asked', 'twice', 'control_replies', 'favourite_reply', 'preference_for_people', 'bootstrap_mean',
+           'control_rows', 'arm_rows', 'own_place']
 
 # %% ../nbs/07f_gate.ipynb #07f00004
 import math
@@ -29,7 +30,7 @@ from .generate import Generation
 from replytune.judge import (
     Evidence, Judge, JudgeParams, Question, Score, Verdict, answers_of, score_of, turned_down_for_likes,
 )
-from .ranker import LOSERS, make_ranker, preference_pairs
+from .ranker import LOSERS, content_words, make_ranker, plain_words, preference_pairs, resaid
 from .judge_models import injection_report
 
 # %% ../nbs/07f_gate.ipynb #07f00006
@@ -137,8 +138,10 @@ def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
     answers = in_both_orders(judge, asked, given.log)
     scored = [(each, answer) for each, answer in zip(known, answers) if None not in answer]
     named = {"judge": judge.name, "learned from": judge.learned_from, "unscored": len(known) - len(scored)}
-    if len({each.better.tweet_id for each, _ in scored}) < TWEETS_LEAST:
-        few = unavailable(f"fewer than {TWEETS_LEAST} tweets have comparable replies: {len(scored)} pairs")
+    tweets_of = lambda won: len({each.better.tweet_id for each, _ in scored if each.earlier_won == won})
+    if min(halves := (tweets_of(True), tweets_of(False))) < TWEETS_LEAST:
+        won = f"the earlier reply won on {halves[0]} tweets, the later on {halves[1]}"
+        few = unavailable(f"{won}; {TWEETS_LEAST} each are the least")
         return [named | {"accuracy": number_or_reason(few)}]
     known, answers = map(list, zip(*scored))
     mean = lambda scores: dict(
@@ -220,8 +223,9 @@ def measures_engagement(rows: list[dict]) -> tuple[bool, str]:
     if worse := [name for name, row in others.items() if row["lead high"] < 0]:
         return False, f"{said}, and is shown to be worse than \"{worse[0]}\""
     if others["the longer"]["lead"] <= 0: return False, f"{said}, not ahead of \"the longer\""
-    leak = f"; above {LEAKING:.0%}, which smells of a leak" if own["accuracy"] > LEAKING else ""
-    return True, f"{said}, ahead of \"the longer\" by {100 * others['the longer']['lead']:.0f} points{leak}"
+    said += f", ahead of \"the longer\" by {100 * others['the longer']['lead']:.0f} points"
+    if own["accuracy"] <= LEAKING: return True, said
+    return False, f"{said}; more than {LEAKING:.0%} cannot be read off a text, so this smells of a leak"
 
 # %% ../nbs/07f_gate.ipynb #07f00023
 def accuracy_chart(rows: list[dict], ceiling: float | None = None, note: str = "") -> Chart:
@@ -267,8 +271,12 @@ CONTROLS = {  # the first are taught to the ranker
     "the instruction": lambda asked: asset("reply_prompt.txt").strip(),
     "a full stop": lambda asked: ".",
     "one sentence twice": lambda asked: twice(asked.pair.reply),
+    "its words backwards": lambda asked: resaid(plain_words(asked.pair.reply)[::-1], asked.pair.reply),
 }
-MAY_TIE = ("the nearest tweet's reply", "one reply, always", "its favourite, always")
+MAY_TIE = (
+    "the nearest tweet's reply", "one reply, always", "one reply with a word of the tweet",
+    "its favourite, always",
+)
 
 # %% ../nbs/07f_gate.ipynb #07f00028
 CONTROL_REPLIES = 100  # people's replies that take part, from as many tweets as possible
@@ -344,16 +352,15 @@ def bootstrap_mean(values: list[float], resamples: int, seed: int) -> tuple[floa
 # %% ../nbs/07f_gate.ipynb #07f00032
 def control_rows(judge: Judge, given: Evidence) -> list[dict]:
     "Each control with what was measured, and under \"failed\" why the judge fails it; `None`: it does not"
-    replies, train = control_replies(given.pairs, given.params.seed), [
-        pair for pair in given.pairs if pair.split == "train"
-    ]
+    replies = control_replies(given.pairs, given.params.seed)
+    train = [pair for pair in given.pairs if pair.split == "train"]
     constant = random.Random(given.params.seed + 1).choice(train).reply
     favourite = favourite_reply(judge, train, given.params.seed, given.log)
     against = {name: [make(asked) for asked in replies] for name, make in CONTROLS.items()}
-    against |= dict(
-        zip(MAY_TIE, ([asked.nearest
-        for asked in replies], [constant] * len(replies), [favourite] * len(replies)))
-    )
+    word = lambda asked: max(asked.pair.tweet.split(), key=len).strip(".,:;?!")
+    against |= dict(zip(MAY_TIE, zip(*(
+        (asked.nearest, constant, f"{word(asked)}: {constant}", favourite) for asked in replies
+    ))))
     rows = []
     for name, texts in against.items():
         if None in texts: continue  # it rates no single reply, and so has no favourite
@@ -374,30 +381,70 @@ def _failed(found: dict, may_tie: bool) -> str | None:
     return said if lost else None
 
 # %% ../nbs/07f_gate.ipynb #07t2b3c4
-DEALS = 3  # to so many wrong tweets
+DEALS = 3  # tweets with which each one exchanges its reply; one for a judge that costs something
 
 
 def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
     "Of each arm: is a reply preferred in its own place, and how many are repeats?"
     rows, tweets = [], {pair.tweet_id: pair.tweet for pair in given.pairs}
-    known = {copy_key(pair.reply) for pair in given.pairs if pair.split == "train"}
+    train = [content_words(pair.reply) for pair in given.pairs if pair.split == "train"]
     for arm in sorted({each for contrast in given.params.contrasts for each in contrast.split("-")}):
         texts = {id: row.reply for id, row in given.arms.get(arm, {}).items() if row.reply}
-        found = preference_for_people(judge, _dealt(texts, tweets), given)
-        keys = [copy_key(text) for text in texts.values()]
+        said = {id: content_words(text) for id, text in texts.items()}
         rows.append({
-            "arm": arm, "own place preferred": found.pop("human preferred"), **found,
-            "answers": len(keys), "distinct": len(set(keys)), "copies of the tweet": sum(
-                key == copy_key(tweets[id]) for id, key in zip(texts, keys)
-            ),
-            "copies of a train reply": sum(key in known for key in keys),
+            "arm": arm, **own_place(judge, texts, tweets, given), "answers": len(texts),
+            "distinct": len({copy_key(text) for text in texts.values()}), "alike": _alike(said, tweets),
+            "copies of the tweet": sum(_near(said[id], [content_words(tweets[id])]) for id in texts),
+            "copies of a train reply": sum(_near(words, train) for words in said.values()),
         })
     return rows
 
-# %% ../nbs/07f_gate.ipynb #07y3c4d5
-def _dealt(texts: dict[str, str], tweets: dict[str, str]) -> list[tuple[str, str, str, str]]:
-    ids = sorted(texts, key=int)[:CONTROL_REPLIES]
-    turned = lambda by: zip(ids, ids[by:] + ids[:by])
-    return [
-        (id, tweets[id], texts[id], texts[other]) for by in range(1, DEALS + 1) for id, other in turned(by)
+# %% ../nbs/07f_gate.ipynb #07G1a2b3
+NEARLY = 0.8  # of all their words in common: a copy
+
+
+def _shared(one: frozenset, other: frozenset) -> float: return len(one & other) / max(1, len(one | other))
+
+
+def _near(words: frozenset, others: list[frozenset]) -> bool:
+    return any(_shared(words, other) >= NEARLY for other in others)
+
+
+def _alike(said: dict[str, frozenset], tweets: dict[str, str]) -> float:
+    "Mean share of words in common with the most similar other reply, each without the words of its tweet"
+    own = [words - content_words(tweets[id]) for id, words in said.items()]
+    nearest = [
+        max((_shared(words, other) for place, other in enumerate(own) if place != at), default=0.0)
+        for at, words in enumerate(own)
     ]
+    return round(sum(nearest) / max(1, len(nearest)), 4)
+
+# %% ../nbs/07f_gate.ipynb #07y3c4d5
+def own_place(judge: Judge, texts: dict[str, str], tweets: dict[str, str], given: Evidence) -> dict:
+    "How often replies win under their own tweets when two tweets exchange theirs, with its interval"
+    ids, deals = sorted(texts, key=int)[:CONTROL_REPLIES], 1 if judge.kept else DEALS
+    swaps = [(one, ids[(at + by) % len(ids)]) for by in range(1, deals + 1) for at, one in enumerate(ids)]
+    asked = [(id, tweets[id], texts[id], texts[other]) for one in swaps for id, other in (one, one[::-1])]
+    answers = in_both_orders(judge, asked, given.log)
+    both = list(zip(swaps, answers[::2], answers[1::2]))
+    scored = [(swap, sum(one + other) / 4) for swap, one, other in both if None not in one + other]
+    counted = {"tweets": len({id for swap, _ in scored for id in swap}), "unscored": len(swaps) - len(scored)}
+    if counted["tweets"] < 2 * DEALS + 1:
+        few = unavailable(f"{counted['tweets']} tweets with a scored reply; {2 * DEALS + 1} are the least")
+        return {"own place preferred": number_or_reason(few), **counted}
+    mean, half = _over_pairs(scored)
+    ends = [round(end, 4) for end in (mean, max(0.0, mean - half), min(1.0, mean + half))]
+    return dict(zip(("own place preferred", "low", "high"), ends)) | counted
+
+
+def _over_pairs(scored: list[tuple[tuple[str, str], float]]) -> tuple[float, float]:
+    "The mean of scores of pairs, and half its 95 % interval; two pairs with a member in common go together"
+    import numpy
+    from scipy.stats import t
+
+    members = sorted({id for pair, _ in scored for id in pair})
+    mean = sum(score for _, score in scored) / len(scored)
+    errors = numpy.array([score - mean for _, score in scored])
+    touching = numpy.array([[id in pair for pair, _ in scored] for id in members])
+    square = ((touching @ errors) ** 2).sum() - (errors**2).sum()
+    return mean, float(t.ppf(0.975, len(members) - 1)) * math.sqrt(max(square, 0.0)) / len(scored)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Iterator, Literal, NamedTuple, Protocol
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, field_validator
 
 from replytune.schema import (
     ARMS, Pair, Record, StageError, Unavailable, check_contrast, error_of, flow, number_or_reason,
@@ -69,6 +69,13 @@ class JudgeParams(StageParams):
     resamples: int = Field(2000, ge=100)
     choose_on_test: bool = False
     seed: int = 1
+
+    @field_validator("contrasts")
+    @classmethod
+    def _each_once(cls, contrasts: list[str]) -> list[str]:
+        if twice := {each for each in contrasts if contrasts.count(each) > 1}:
+            raise ValueError(f"{sorted(twice)[0]} is named twice; name each contrast once")
+        return contrasts
 
 # %% ../nbs/07_judge.ipynb #07k1a2b3
 class Cost(Record):

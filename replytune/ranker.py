@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['LOSERS', 'COUNTED', 'FIRST', 'SECOND', 'EMOJI', 'RELATION', 'OCCURS', 'STEP', 'FINE', 'GRID', 'FOLDS', 'LIKES_LEAST',
-           'WINDOWS', 'COMPARISONS_LEAST', 'PARTS', 'VARIANTS', 'Loser', 'shuffled', 'first_half', 'form_features',
-           'Seen', 'Features', 'Scale', 'fit_scale', 'scaled', 'outside', 'Preference', 'fit_preference', 'fold_of',
-           'Bound', 'fit_bounds', 'elsewhere', 'preference_pairs', 'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste',
-           'Ranker', 'verdict_of', 'ranker_variants', 'fit_ranker', 'make_ranker']
+           'WINDOWS', 'COMPARISONS_LEAST', 'PARTS', 'VARIANTS', 'Loser', 'shuffled', 'plain_words', 'resaid',
+           'first_half', 'form_features', 'Seen', 'Features', 'content_words', 'Scale', 'fit_scale', 'scaled',
+           'outside', 'Preference', 'fit_preference', 'fold_of', 'Bound', 'fit_bounds', 'elsewhere', 'preference_pairs',
+           'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste', 'Ranker', 'verdict_of', 'ranker_variants',
+           'fit_ranker', 'make_ranker']
 
 # %% ../nbs/07b_ranker.ipynb #07r00004
 import math
@@ -38,21 +39,37 @@ class Loser(NamedTuple):
 # %% ../nbs/07b_ranker.ipynb #1436f148
 LOSERS = {
     "another tweet's reply": Loser(lambda reply, other, chance: other, ("relation",), 0.2),
-    "shuffled words": Loser(lambda reply, _, chance: shuffled(reply, chance), ("form", "vector"), 0.01),
-    "its first half": Loser(lambda reply, other, _: first_half(reply), ("form", "vector"), 0.01),
+    "shuffled words": Loser(lambda reply, _, chance: shuffled(reply, chance), ("form", "vector"), 0.1),
+    "its first half": Loser(lambda reply, other, _: first_half(reply), ("form", "vector"), 0.1),
 }
 
 
 def shuffled(text: str, chance: random.Random) -> str:
     "The same words in another order"
-    words = text.split()
-    return " ".join(chance.sample(words, len(words)))
+    words = plain_words(text)
+    return resaid(chance.sample(words, len(words)), text)
+
+
+def plain_words(text: str) -> list[str]:
+    "Without the capitals and marks that only say where a sentence begins and ends"
+    words = re.sub(r"(?:^|(?<=[.!?] ))([A-Z])(?=[a-z])", lambda found: found[1].lower(), text).split()
+    return [word.rstrip(".!?,;:…") or word for word in words]
+
+
+def resaid(words: list[str], like: str) -> str:
+    "Words with the marks and capitals of another text in their places, so that these give nothing away"
+    marks, said = [re.search(r"[.!?,;:…]*$", word)[0] for word in like.split()], []
+    begins = like[:1].isupper()
+    for word, mark in zip(words, marks):
+        said.append((word[:1].upper() + word[1:] if begins else word) + mark)
+        begins = like[:1].isupper() and mark[-1:] in (".", "!", "?", "…")
+    return " ".join(said).rstrip(".!?,;:…") + marks[-1] if said else ""
 
 # %% ../nbs/07b_ranker.ipynb #1a0a4f1a
 def first_half(text: str) -> str:
-    "Half of the words, rounded up"
-    words = text.split()
-    return " ".join(words[: (len(words) + 1) // 2])
+    "Half of the words, rounded up, with the mark at the end"
+    words = plain_words(text)
+    return resaid(words[: (len(words) + 1) // 2], text)
 
 # %% ../nbs/07b_ranker.ipynb #07r00009
 COUNTED = (
@@ -97,7 +114,7 @@ class Features:
     "Turns (tweet, reply) into numbers, beside tweets that might have been answered instead"
 
     def __init__(self, tweets: list[str], vectors: Vectors):
-        words = Counter(word for tweet in tweets for word in _content(tweet))
+        words = Counter(word for tweet in tweets for word in content_words(tweet))
         self.vectors, self.others = vectors, vectors.of(tweets)
         self.rarity = {word: math.log(len(tweets) / count) for word, count in words.items()}
         self.rarest = math.log(len(tweets))
@@ -115,13 +132,15 @@ class Features:
         return Seen(form, numpy.column_stack([cosine, contrast, shared]), reply.astype("float64"))
 
     def _shared(self, tweet: str, reply: str) -> list[float]:
-        said, asked = _content(reply), _content(tweet)
+        said, asked = content_words(reply), content_words(tweet)
         both = said & asked
         rare = sum(self.rarity.get(word, self.rarest) for word in both)
         return [len(both) / max(1, len(part)) for part in (said, asked, said | asked)] + [rare]
 
 
-def _content(text: str) -> set[str]: return set(words_of(text)) - STOP_WORDS
+def content_words(text: str) -> frozenset[str]:
+    "The words of a text that say what it is about"
+    return frozenset(words_of(text)) - STOP_WORDS
 
 # %% ../nbs/07b_ranker.ipynb #07r00015
 class Scale(NamedTuple):
@@ -311,6 +330,7 @@ def fit_liking(
     if len(fair) < COMPARISONS_LEAST:
         near = f"likes {ratio:g} times apart, posted within {hours:g} hours"
         few = f"only {len(fair)} comparable train pairs ({near}); {COMPARISONS_LEAST} are the least"
+        few += "; widen like_ratio_min or pair_hours_max, or take another judge"
         raise StageError(few)
     seen = scaled(features.of([(pair.tweet, pair.reply) for pair in pairs]), scale)
     nuisance, fits = numpy.array([nuisance_terms(pair) for pair in pairs]), []
@@ -376,7 +396,9 @@ class Ranker(Judge):
 
     def compare(self, tweet: str, first: str, second: str) -> Verdict:
         "Which of the two is the better reply, and which of the two questions decided"
-        one, other = self.parts([(tweet, first), (tweet, second)]) * self.weights
+        known = [self.folds[key] for key in map(copy_key, (tweet, first, second)) if key in self.folds]
+        both = [(tweet, first), (tweet, second)]
+        one, other = self.parts(both, known[0] if known else None) * self.weights  # both by the same tastes
         return verdict_of(dict(zip(PARTS, map(float, one - other))), self.params.tie_width)
 
     def rate(self, tweet: str, reply: str) -> Score:
@@ -391,18 +413,21 @@ class Ranker(Judge):
 
     def variants(self) -> dict[str, Judge | Unavailable]: return ranker_variants(self)
 
-    def parts(self, asked: list[tuple[str, str]]):
-        "Shape (texts, 3), as `Taste.parts`; in one batch, by tastes that do not know the conversation"
+    def parts(self, asked: list[tuple[str, str]], fold: int | None = -1):
+        """Shape (texts, 3), as `Taste.parts`; by the taste that has not seen `fold`, by the mean of all
+        (`None`), or by default by those that do not know the conversation"""
         import numpy
 
         if new := [each for each in dict.fromkeys(asked) if each not in self._known]:
             seen = self.features.of(new)
             each = numpy.stack([taste.parts(seen) for taste in self.tastes])
-            for place, (tweet, reply) in enumerate(new):
-                fold = self.folds.get(copy_key(reply), self.folds.get(copy_key(tweet)))
-                known = each[:, place].mean(axis=0) if fold is None else each[fold, place]
-                self._known[tweet, reply] = known
-        return numpy.array([self._known[each] for each in asked])
+            self._known |= {texts: each[:, place] for place, texts in enumerate(new)}
+        own = lambda tweet, reply: self.folds.get(copy_key(reply), self.folds.get(copy_key(tweet)))
+        folds = [own(*texts) if fold == -1 else fold for texts in asked]
+        known = [self._known[texts] for texts in asked]
+        return numpy.array([
+            rows.mean(axis=0) if blind is None else rows[blind] for rows, blind in zip(known, folds)
+        ])
 
 # %% ../nbs/07b_ranker.ipynb #03c1e87c
 def verdict_of(ahead: dict[str, float], tie_width: float) -> Verdict:
@@ -443,6 +468,11 @@ def fit_ranker(train: list[Pair], vectors: Vectors, params: JudgeParams) -> Rank
 
     if any(pair.split != "train" for pair in train):
         raise StageError("the ranker may learn from the train split only")
+    if (size := len({pair.cluster for pair in train})) < 2 * FOLDS:
+        raise StageError(
+            f"the ranker needs {2 * FOLDS} train conversations to learn from, and there are {size};"
+            " collect more, or take another judge"
+        )
     features = Features(list(dict.fromkeys(pair.tweet for pair in train)), vectors)
     fold = fold_of([pair.cluster for pair in train])
     parts = [

@@ -7,6 +7,7 @@ import pytest
 
 from replytune.schema import Pair
 from replytune.run import sample_rows
+from replytune.validate import words_of
 from replytune.generate import Generation
 from replytune.judge import Evidence, Judge, JudgeParams, Score, Unscored, Verdict, turned_down_for_likes
 from replytune.gate import (
@@ -64,7 +65,7 @@ def test_neither_a_clock_nor_a_ruler_passes_and_one_who_knows_the_likes_does():
     rows = accuracy_rows(Planted(lambda tweet, text: LIKES[text]), WIDE)
     assert rows[0]["accuracy"] == rows[0]["low"] == 1.0 and all(row["lead low"] > 0 for row in rows if "lead" in row)
     says, why = measures_engagement(rows)
-    assert says and "smells of a leak" in why
+    assert not says and "smells of a leak" in why
     worst = accuracy_rows(Planted(lambda tweet, text: -LIKES[text]), WIDE)
     assert worst[0]["accuracy"] == 0.0 and not measures_engagement(worst)[0]
 
@@ -126,7 +127,7 @@ def test_a_judge_that_knows_replies_passes_every_control():
     (lambda tweet, text: -len(text), {"a full stop", "its first half"}),
     (lambda tweet, text: text == tweet, {"a copy of the tweet"}),
     (lambda tweet, text: 0, set(CONTROLS)),
-    (lambda tweet, text: len(set(tweet.split()) & set(text.split())), {"a copy of the tweet", "shuffled words"}),
+    (lambda tweet, text: len(set(words_of(tweet)) & set(words_of(text))), {"a copy of the tweet", "shuffled words", "its words backwards"}),
 ])
 def test_each_kind_of_blindness_fails_its_control(worth, fails):
     failed = {row["control"] for row in control_rows(Planted(worth), GIVEN) if row["failed"]}

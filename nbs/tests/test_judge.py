@@ -36,12 +36,12 @@ def say(run: Run, arm: str, replies: dict[str, str]):
     run.save_section(stage, section)
 
 
-def verdict_about(replies: dict[str, str]) -> tuple[dict, str]:
+def verdict_about(replies: dict[str, str], **more) -> tuple[dict, str]:
     "Stages 07 to 09 of the sample, with these replies as the tuned arm's; the numbers, and the report's first screen"
     run = sample_copy("07_judge")
     say(run, "tuned", replies)
     say(run, "null", {row["tweet_id"]: row["reply"] for row in sample_rows("generations/base.jsonl")})  # even, whatever the sample's is
-    judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    judge_stage(JudgeParams(run=str(run.folder), **QUICK, **more))
     stats_stage(StatsParams(run=str(run.folder)))
     report_stage(ReportParams(run=str(run.folder)))
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -72,19 +72,44 @@ def shuffled_among_themselves(ranker) -> dict:
     return {row["tweet_id"]: other["reply"] for row, other in zip(rows, rows[1:] + rows[:1])}
 
 
-@pytest.mark.parametrize("replies", [copies, one_sentence, some_train_reply, of_the_nearest_train_tweet, shuffled_among_themselves])
+def tidy_nonsense(ranker) -> dict:
+    from replytune.ranker import plain_words, resaid
+    return {row["tweet_id"]: resaid(plain_words(row["reply"])[::-1], row["reply"]) for row in sample_rows("generations/human.jsonl")}
+
+
+def one_sentence_and_a_word_of_the_tweet(ranker) -> dict:
+    return {id: f"{max(tweet.split(), key=len).strip('.,?')}: my grandmother bakes bread on Tuesday, and the dog of our neighbours has two blue hats." for id, tweet in TWEETS.items()}
+
+
+@pytest.mark.parametrize("replies", [copies, one_sentence, some_train_reply, of_the_nearest_train_tweet, shuffled_among_themselves, tidy_nonsense, one_sentence_and_a_word_of_the_tweet])
 def test_what_is_no_reply_never_gets_go(replies, ranker):
     stats, first = verdict_about(replies(ranker))
     assert stats["decision"] in ("INVALID", "NO-GO") and stats["decision"] in first
-    assert "arm answers its tweets" in stats["why"] and ("in its own place" in first or "does not write" in first)
+    failed = {check["check"] for check in stats["checks"] if not check["passed"]}
+    assert failed and all(name in first for name in failed)
+    if replies is not tidy_nonsense: assert "arm answers its tweets" in failed  # words of people, each under its tweet: only the judge can tell
 
 
-def test_an_arm_that_answers_gets_its_go():
-    "Replies of people that are not the best-liked ones, in the tuned arm's place: the checks let a good arm through"
+HOME = {(pair.tweet, pair.reply) for pair in PAIRS}
+
+
+class ByHeart(Judge):
+    "Knows who wrote what to whom, and prefers that"
+    name, kept = "by heart", False
+
+    def compare(self, tweet, first, second):
+        one, other = ((tweet, text) in HOME for text in (first, second))
+        return Verdict(winner="tie" if one == other else "first" if one else "second")
+
+
+def test_an_arm_that_answers_gets_its_go(monkeypatch):
+    "Replies of people that are not the best-liked ones, in the tuned arm's place: a sound judge lets a good arm through"
+    monkeypatch.setattr("replytune.judge.by_heart", lambda params, pairs, cache: ByHeart(), raising=False)
+    monkeypatch.setitem(JUDGES, "by heart", "replytune.judge:by_heart")
     best, replies = {row["tweet_id"]: row["reply"] for row in sample_rows("generations/human.jsonl")}, {}
     for pair in PAIRS:
         if pair.reply != best.get(pair.tweet_id): replies.setdefault(pair.tweet_id, pair.reply)
-    stats, first = verdict_about({id: replies.get(id, best.get(id)) for id in TWEETS})
+    stats, first = verdict_about({id: replies.get(id, best.get(id)) for id in TWEETS}, judge="by heart")
     assert stats["decision"] == "GO" and all(check["passed"] for check in stats["checks"])
     assert stats["claim"]["word"] == "judge preference" and "not what people would" in first
 

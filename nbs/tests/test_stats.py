@@ -61,7 +61,7 @@ def rows(contrast: str, score_of) -> list[dict]:
 
 
 SOUND = [{"control": "a full stop", "human preferred": 1.0, "low": 1.0, "high": 1.0, "failed": None}]
-IN_PLACE = [{"arm": "tuned", "own place preferred": 0.8, "low": 0.7, "high": 0.9, "answers": 40, "copies of the tweet": 0, "copies of a train reply": 4}]
+IN_PLACE = [{"arm": "tuned", "own place preferred": 0.8, "low": 0.7, "high": 0.9, "answers": 40, "alike": 0.1, "copies of the tweet": 0, "copies of a train reply": 4}]
 GOOD_JUDGE = [{"judge": "ranker", "accuracy": 0.66, "low": 0.58, "high": 0.74, "pairs": 100}, {"judge": "the longer", "accuracy": 0.6, "low": 0.5, "high": 0.7, "lead": 0.06, "lead low": -0.02, "lead high": 0.14}]
 GOOD = Measured(GOOD_JUDGE, SOUND, IN_PLACE, [])
 even = lambda place, is_one: float((place % 2 == 0) == is_one)
@@ -87,7 +87,7 @@ def test_an_uneven_null_arm_is_invalid_whatever_the_numbers(null, decision):
 @pytest.mark.parametrize("accuracy, word, why", [
     (GOOD_JUDGE, "engagement", "ahead of"), ([LOW, *GOOD_JUDGE[1:]], "judge preference", "would show it"), ([GOOD_JUDGE[0], BEHIND], "judge preference", "not ahead of"),
     ([*GOOD_JUDGE, WORSE], "judge preference", 'worse than "the earlier"'), ([{"judge": "ranker", "accuracy": {"unavailable": "1 tweet"}}], "judge preference", "1 tweet"),
-    ([GOOD_JUDGE[0] | {"accuracy": 0.9, "low": 0.8, "high": 0.95}, GOOD_JUDGE[1]], "engagement", "smells of a leak")])
+    ([GOOD_JUDGE[0] | {"accuracy": 0.9, "low": 0.8, "high": 0.95}, GOOD_JUDGE[1]], "judge preference", "smells of a leak")])
 def test_only_a_judge_that_reads_likes_speaks_of_engagement(accuracy, word, why):
     result = analyse(rows("tuned-base", wins) + rows("null-base", even), GOOD._replace(accuracy=accuracy), StatsParams())
     assert result["decision"] == "GO" and result["claim"]["word"] == word and why in result["claim"]["why"]
@@ -95,7 +95,7 @@ def test_only_a_judge_that_reads_likes_speaks_of_engagement(accuracy, word, why)
 
 @pytest.mark.parametrize("arms, why", [([], "was not compared with itself"), ([IN_PLACE[0] | {"own place preferred": 0.5, "low": 0.5}], "50% (50% to 90%)"),
                                        ([{"arm": "tuned", "own place preferred": {"unavailable": "3 tweets"}}], "3 tweets"), ([IN_PLACE[0] | {"copies of a train reply": 5}], "5 of 40 replies are copies of a train reply"),
-                                       ([IN_PLACE[0] | {"copies of the tweet": 40}], "tuned does not write"), ([IN_PLACE[0] | {"arm": "base"}], "was not compared")])
+                                       ([IN_PLACE[0] | {"copies of the tweet": 40}], "tuned does not write"), ([IN_PLACE[0] | {"alike": 0.9}], "tells everybody the same: 90%"), ([IN_PLACE[0] | {"arm": "base"}], "was not compared")])
 def test_an_arm_that_answers_nobody_gets_no_verdict(arms, why):
     result = analyse(rows("tuned-base", wins) + rows("null-base", even), GOOD._replace(arms=arms), StatsParams())
     assert result["decision"] == "INVALID" and "arm answers its tweets" in result["why"] and why in result["why"]

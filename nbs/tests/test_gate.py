@@ -118,7 +118,7 @@ def test_silence_is_counted_and_too_few_tweets_are_no_number():
 
 def test_a_judge_that_knows_replies_passes_every_control():
     rows = control_rows(perfect, GIVEN)
-    assert {row["control"] for row in rows} == {*CONTROLS, *MAY_TIE} - {"its favourite, always"}  # it rates nothing
+    assert {row["control"] for row in rows} == {*CONTROLS, *MAY_TIE[:2]}  # it rates nothing
     assert not [row for row in rows if row["failed"] or row["taught"]] and all(row["human preferred"] > 0.95 for row in rows)
 
 

@@ -147,7 +147,7 @@ def test_the_planted_signal_is_found_and_nothing_where_likes_are_shuffled(ranker
 def test_taught_and_kept_controls(ranker):
     rows = {row["control"]: row for row in control_rows(ranker, Evidence(PAIRS, [], JudgeParams(resamples=200)))}
     assert {name for name, row in rows.items() if row["taught"]} == set(LOSERS)
-    assert {name for name, row in rows.items() if row["failed"]} <= {"one reply with a word of the tweet"}  # what it is known to fail
+    assert {name for name, row in rows.items() if row["failed"]} <= {"its favourite with a word of the tweet"}  # what it is known to fail
     assert rows["its favourite, always"]["human preferred"] > 0.4 and rows["its words backwards"]["low"] > 0.5
 
 

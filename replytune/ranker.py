@@ -19,10 +19,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
-from .schema import Chart, Pair, StageError, Unavailable, error_of, unavailable
+from .schema import Pair, StageError, Unavailable, error_of, unavailable
 from .files import resolve, sha256
 from .run import SAMPLE_CACHE, sample_rows
-from .charts import COLOURS, draw
+from .charts import COLOURS, bars
 from .text import copy_key, without_hidden
 from .vectors import Vectors
 from .validate import STOP_WORDS, words_of

@@ -23,7 +23,7 @@ import pandas
 from .schema import ARMS, Chart, Pair, number_or_reason, replies_file, unavailable
 from .files import asset, resolve
 from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, disclaimer, sample_rows
-from .charts import COLOURS, bench_table, draw
+from .charts import COLOURS, bench_table, intervals
 from .text import copy_key
 from .validate import words_of
 from .generate import Generation
@@ -36,19 +36,12 @@ from .judge_models import injection_report
 # %% ../nbs/07f_gate.ipynb #07f00006
 def controls_chart(rows: list[dict], note: str = "") -> Chart:
     "How often a judge prefers what a person wrote to each control, with intervals; failed ones in red"
-    known = [row for row in rows if "low" in row][::-1]
-
-    def plot(axes):
-        for place, row in enumerate(known):
-            colour = COLOURS["tuned" if row["failed"] else "human"]
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
-            axes.plot(row["human preferred"], place, "o", color=colour)
-        axes.axvline(0.5, color="black", linewidth=0.8)
-        axes.set(xlim=(0, 1.02), yticks=range(len(known)), yticklabels=[row["control"] for row in known])
-        axes.set_xlabel("how often the person's reply is preferred (line: by chance)")
-
-    said = "; ".join(f"{row['control']} {row['human preferred']:.2f}" for row in known[::-1])
-    return draw(plot, said, height=0.9 + 0.26 * len(known), note=note)
+    drawn = [
+        (row["control"], row["human preferred"], row["low"], row["high"],
+         COLOURS["tuned" if row["failed"] else "human"])
+        for row in rows if "low" in row
+    ]
+    return intervals(drawn, "how often the person's reply is preferred (line: by chance)", note=note)
 
 # %% ../nbs/07f_gate.ipynb #07f00009
 FOLLOWERS_RATIO = 4.0  # of the two authors
@@ -144,18 +137,14 @@ def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
         few = unavailable(f"{won}; {TWEETS_LEAST} each are the least")
         return [named | {"accuracy": number_or_reason(few)}]
     known, answers = map(list, zip(*scored))
-    mean = lambda scores: dict(
-        zip(("accuracy", "low", "high"), weighted_mean(scores, known, params.resamples, params.seed))
-    )
+    ends = lambda scores: weighted_mean(scores, known, params.resamples, params.seed)
+    mean = lambda scores: dict(zip(("accuracy", "low", "high"), ends(scores)))
     own = [sum(answer) / 2 for answer in answers]
     rows = [named | mean(own) | _about(known, answers)]
     for name, measure in TRIVIAL.items():
         scores = trivial_scores(known, measure)
-        lead = mean([mine - other for mine, other in zip(own, scores)])
-        rows.append(
-            {"judge": name} | mean(scores) | {f"lead {end}": lead[end]
-            for end in ("low", "high")} | {"lead": lead["accuracy"]}
-        )
+        lead, low, high = ends([mine - other for mine, other in zip(own, scores)])
+        rows.append({"judge": name} | mean(scores) | {"lead low": low, "lead high": high, "lead": lead})
     return [*rows, {"judge": "likes shuffled"} | mean(_shuffled_likes(own, known, params.seed))]
 
 
@@ -183,10 +172,8 @@ def _shuffled_likes(own: list[float], known: list[Outcome], seed: int) -> list[f
         }
         dealt |= dict(zip(replies, chance.sample(list(replies.values()), len(replies))))
     likes = [(dealt[each.better.reply_id], dealt[each.worse.reply_id]) for each in known]
-    return [
-        score if one > other else 1 - score if one < other else 0.5 for score,
-        (one, other) in zip(own, likes)
-    ]
+    right = lambda score, one, other: score if one > other else 1 - score if one < other else 0.5
+    return [right(score, *pair) for score, pair in zip(own, likes)]
 
 # %% ../nbs/07f_gate.ipynb #07f00018
 def power_at(row: dict, truth: float) -> float:
@@ -230,21 +217,12 @@ def measures_engagement(rows: list[dict]) -> tuple[bool, str]:
 # %% ../nbs/07f_gate.ipynb #07f00023
 def accuracy_chart(rows: list[dict], ceiling: float | None = None, note: str = "") -> Chart:
     "A judge beside the trivial ones, and the best that can be hoped for"
-    known = [row for row in rows if "low" in row][::-1]
-
-    def plot(axes):
-        for place, row in enumerate(known):
-            colour = COLOURS["tuned" if row is rows[0] else "base"]
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
-            axes.plot(row["accuracy"], place, "o", color=colour)
-        axes.axvline(0.5, color="black", linewidth=0.8)
-        if ceiling: axes.axvline(ceiling, color="black", linewidth=0.8, linestyle=":")
-        axes.set(xlim=(0, 1.02), yticks=range(len(known)), yticklabels=[row["judge"] for row in known])
-        lines = "line: a coin; dotted: the ceiling" if ceiling else "line: a coin"
-        axes.set_xlabel(f"share of comparisons named right ({lines})")
-
-    said = "; ".join(f"{row['judge']} {row['accuracy']:.2f}" for row in known[::-1])
-    return draw(plot, said, height=0.9 + 0.28 * len(known), note=note)
+    drawn = [
+        (row["judge"], row["accuracy"], row["low"], row["high"], COLOURS["base" if place else "tuned"])
+        for place, row in enumerate(rows) if "low" in row
+    ]
+    lines = "line: a coin; dotted: the ceiling" if ceiling else "line: a coin"
+    return intervals(drawn, f"share of comparisons named right ({lines})", ceiling, note=note)
 
 # %% ../nbs/07f_gate.ipynb #07f00027
 class Asked(NamedTuple):

@@ -244,23 +244,22 @@ def turned_down_for_likes(rejected: list[dict], pairs: list[Pair]) -> list[Pair]
 _LIKES = {"reply_likes", "unmeasured"}  # a reply that was out before a model looked at it is not measured
 
 # %% ../nbs/07_judge.ipynb #07k5e6f7
-def _asked_about(row: dict, given: Evidence) -> Question:
+def _asked_about(row: dict, tweets: dict[str, str], arms: Arms) -> Question:
     "The question that a comparison puts to the judge; a reply that is missing is empty"
-    tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
-    texts = [given.arms[row[at]][row["tweet_id"]].reply or "" for at in ("first", "second")]
+    texts = [arms[row[at]][row["tweet_id"]].reply or "" for at in ("first", "second")]
     return Question(row["tweet_id"], tweets[row["tweet_id"]], *texts)
 
 # %% ../nbs/07_judge.ipynb #d2662c1a
 def judgements(judge: Judge, given: Evidence) -> list[dict]:
     "A row for each comparison of each contrast, as `judgements.jsonl` keeps it"
     rows = comparisons(given.params.contrasts, given.arms)
-    asked = [_asked_about(row, given) for row in rows]
+    tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
+    asked = [_asked_about(row, tweets, given.arms) for row in rows]
     return [
         row | _beside(row, given.arms) | {
             "judge": judge.name, "score_first": score_of(answer),
-            "probability": getattr(
-                answer, "probability", None
-            ), "unscored": getattr(answer, "reason", None),
+            "probability": getattr(answer, "probability", None),
+            "unscored": getattr(answer, "reason", None),
             "decided_by": getattr(answer, "decided_by", None),
         }
         for row, answer in zip(rows, answers_of(judge, asked, given.log))

@@ -18,30 +18,22 @@ from .schema import Chart, StageError, check_contrast
 from .files import read_rows
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, disclaimer, open_stage, sample_rows
-from .charts import COLOURS, counts_table, draw
+from .charts import COLOURS, counts_table, intervals
 from .bias import habit_warnings, interval, rates_as_json, tweet_scores, win_rates
 from .gate import measures_engagement
 
 # %% ../nbs/08_stats.ipynb #32360dd2
 def forest_chart(stats: dict, note: str = "") -> Chart:
     "Every contrast's win rate with its interval, the primary one on top"
-    rows = [row for row in [stats, *stats["contrasts"]] if row["estimate"] is not None][::-1]
-    names = [row["contrast"].replace("-", " against ") for row in rows]
-    ends = lambda row: f"{row['estimate']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-    said = [f"{row['contrast']} {ends(row)}" for row in rows]
-
-    def plot(axes):
-        for place, row in enumerate(rows):
-            colour = COLOURS["tuned" if row["contrast"] == stats["contrast"] else "base"]
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
-            axes.plot(row["estimate"], place, "o", color=colour)
-        axes.axvline(0.5, color="black", linewidth=0.8)
-        axes.axvline(0.5 + stats["rule"]["better_by"], color="black", linewidth=0.8, linestyle=":")
-        axes.set(xlim=(0, 1), yticks=range(len(rows)), yticklabels=names)
-        axes.set_xlabel("win rate of the first arm (solid line: even; dotted: worth having)")
-        axes.set_title(f"{stats['rule']['confidence']:.0%} intervals over tweets")
-
-    return draw(plot, "; ".join(said[::-1]), height=0.9 + 0.32 * len(rows), note=note)
+    known = [row for row in [stats, *stats["contrasts"]] if row["estimate"] is not None]
+    colour = lambda row: COLOURS["tuned" if row["contrast"] == stats["contrast"] else "base"]
+    rows = [
+        (row["contrast"].replace("-", " against "), row["estimate"], row["low"], row["high"], colour(row))
+        for row in known
+    ]
+    label = "win rate of the first arm (solid line: even; dotted: worth having)"
+    title = f"{stats['rule']['confidence']:.0%} intervals over tweets"
+    return intervals(rows, label, 0.5 + stats["rule"]["better_by"], title, note)
 
 # %% ../nbs/08_stats.ipynb #4b959e65
 class StatsParams(StageParams):

@@ -219,12 +219,10 @@ def test_answers_name_no_text_and_can_be_forgotten(costly, tmp_path):
     judge_stage(JudgeParams(run=str(run.folder), judge="costly", dollars_max=1e6, **QUICK))
     before = read_rows(run / ANSWERS)
     assert not any(text in (run / ANSWERS).read_text() for text in (TRAIN[0].reply, TRAIN[0].tweet))
-    author = next(pair for pair in PAIRS if pair.split == "test").reply_author
-    reply = {sha256(pair.reply)[:32] for pair in PAIRS if pair.reply_author == author}
     train = next(pair for pair in TRAIN if any(sha256(pair.reply)[:32] in row["texts"] for row in before))
     answer = forget(run.folder, train.reply_author)
     after = read_rows(run / ANSWERS)
-    assert answer["removed"][ANSWERS] == len(before) - len(after) > 0 and reply is not None
+    assert answer["removed"][ANSWERS] == len(before) - len(after) > 0
     assert not any(sha256(train.reply)[:32] in row["texts"] for row in after)
 
 

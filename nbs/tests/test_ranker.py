@@ -10,7 +10,6 @@ from replytune.schema import Pair, StageError
 from replytune.files import resolve
 from replytune.run import SAMPLE_CACHE, sample_rows
 from replytune.text import copy_key
-from replytune.vectors import Vectors
 from replytune.judge import Evidence, JudgeParams, Question
 from replytune.ranker import (
     FOLDS, LOSERS, Features, fit_preference, fit_ranker, fit_scale, fold_of, form_features, make_ranker, outside, preference_pairs, scaled,
@@ -158,7 +157,6 @@ def test_variants_answer_and_one_that_cannot_learn_says_why(ranker):
     answered = {name: [answer.probability for _, answer in judge.answer_all(asked)] for name, judge in found.items() if not hasattr(judge, "reason")}
     assert len({tuple(each) for each in answered.values()}) > 1
     assert all("comparable train pairs" in each.reason for each in found.values() if hasattr(each, "reason"))
-    assert Vectors  # the store is shared: nothing is encoded again
 
 
 def test_what_never_varies_here_may_vary_elsewhere():

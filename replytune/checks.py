@@ -148,8 +148,8 @@ def null_is_the_same(given: Judged) -> str | None:
     for id in sorted(one.keys() & other.keys()):
         for what in ("model", "prompt"):
             if one[id].get(what) is None: return f"nothing is noted of the {what} behind {given.null}"
-            if one[id][what] != other[id].get(what): return f"{given.null} are two arms of another {what} each"
-        if one[id]["seed"] == other[id]["seed"]: return f"{given.null} are two arms of one seed"
+            if one[id][what] != other[id].get(what): return f"the arms of {given.null} differ in {what}"
+        if one[id]["seed"] == other[id]["seed"]: return f"the arms of {given.null} have one seed"
     return None
 
 # %% ../nbs/07g_checks.ipynb #07g00027

@@ -74,7 +74,7 @@ def scores_by_tweet(
     else: rows = [_tweet_and_score(row) for row in scores]
     for id, score in rows:
         if isinstance(score, bool) or not isinstance(score, (int, float)):
-            raise ValueError(f"tweet {id}: score {score!r} is no number; leave out, and count, what has none")
+            raise ValueError(f"tweet {id}: score {score!r} is no number; leave out what has none")
         if not 0 <= score <= 1:  # NaN, too, is not
             raise ValueError(f"tweet {id}: score {score!r} does not lie between 0 and 1")
     found = defaultdict(list)
@@ -173,7 +173,8 @@ def word(
         return "GO", f"lower bound {seen.lower:.3f} above 0.5 and {enough}"
     if too_small is not None and seen.upper < too_small:
         return "NO-GO", f"upper bound {seen.upper:.3f} below {too_small:.3f}"
-    if seen.upper < 0.5 + params.better_by: return "INCONCLUSIVE", f"{bounds}: {_too_weak(too_small, params)}"
+    if seen.upper < 0.5 + params.better_by:
+        return "INCONCLUSIVE", f"{bounds}: {_too_weak(too_small, params)}"
     if seen.lower > 0.5 and even: bounds += f", p {seen.p_better:.3f} above {seen.level:.3g}"
     return "INCONCLUSIVE", f"{bounds}: neither better nor too small is shown"
 
@@ -181,8 +182,8 @@ def word(
 def _too_weak(too_small: float | None, params: StatsParams) -> str:
     goal = f"{0.5 + params.better_by:.1%}"
     like = f"would look like {too_small:.1%}" if too_small else "cannot be told from none"
-    mend = "known likes to measure it on, or another judge"
-    return f"the judge is too weak to rule out that people would prefer it in {goal}, which {like}; more {mend}"
+    mend = "more known likes to measure it on, or another judge, would tell"
+    return f"the judge is too weak: people may prefer it in {goal}, which {like}; {mend}"
 
 # %% ../nbs/08_stats.ipynb #08w00020
 def chance_to_decide(
@@ -199,8 +200,9 @@ def chance_to_decide(
 
     error = deviation / numpy.sqrt(tweets)
     half = stdtrit(numpy.asarray(tweets) - 1.0, 1 - level) * error
+    coarse = 0.5 / numpy.asarray(tweets)  # thrown signs move the sum by whole tweets: half a step is lost
     goal, too_small = goals
-    go = ndtr((mean - numpy.maximum(0.5 + half + settings[0], goal)) / error)
+    go = ndtr((mean - numpy.maximum(0.5 + half + coarse + settings[0], goal)) / error)
     return go if too_small is None else go + ndtr((too_small - half - settings[1] - mean) / error)
 
 # %% ../nbs/08_stats.ipynb #2701dad0
@@ -301,8 +303,9 @@ def _numbers(values: list, seen: Seen | None, aims: tuple, params: StatsParams, 
     import numpy
 
     names = "estimate low high lower_bound upper_bound p_better p_value n_needed n_needed_range level"
-    found = dict.fromkeys(names.split()) | {"goal": aims[0], "too_small": aims[1], "settings": list(settings)}
-    if seen is None: return found | {"n_tweets": len(values), "n_needed_why": f"{len(values)} scored tweets"}
+    found = dict.fromkeys(names.split()) | {"n_tweets": len(values), "settings": list(settings)}
+    found |= {"goal": aims[0], "too_small": aims[1]}
+    if seen is None: return found | {"n_needed_why": f"{len(values)} scored tweets"}
     low, high = interval(values, params.confidence)
     deviation = float(numpy.std(values, ddof=1))
     truths = [seen.estimate, *numpy.linspace(low, high, 9)]
@@ -314,9 +317,9 @@ def _numbers(values: list, seen: Seen | None, aims: tuple, params: StatsParams, 
         "lower_bound": seen.lower, "upper_bound": seen.upper,
         "p_better": seen.p_better,
         "p_value": sign_flip_p(values, 2, params.permutations, params.seed),
-        "n_tweets": len(values), "level": seen.level, "n_needed": needed if isinstance(needed, int) else None,
+        "level": seen.level, "n_needed": needed if isinstance(needed, int) else None,
         "n_needed_why": None if isinstance(needed, int) else needed.reason,
-        "n_needed_range": [min(known), max(known) if len(known) == len(others) else None] if known else None,
+        "n_needed_range": known and [min(known), max(known) if len(known) == len(others) else None] or None,
     }
 
 # %% ../nbs/08_stats.ipynb #08m2b3c4
@@ -425,7 +428,8 @@ RULE = ("primary", "null", "better_by", "confidence", "tweets_min", "unscored_ma
 def marks(registered: dict | None, params: StatsParams) -> list[str]:
     "What a reader must know of how this verdict was come by; empty: nothing"
     signed, now, found = registered or {}, stored_params(params), []
-    if signed.get("split") == "dev": found.append("measured on dev tweets: good for choosing, not for claiming")
+    if signed.get("split") == "dev":
+        found.append("measured on dev tweets: good for choosing, not for claiming")
     for rule in (signed.get("rule"), signed.get("first_rule")):
         changed = [name for name in RULE if rule and name in rule and rule[name] != now[name]]
         if changed and not any(each.startswith("the rule was changed") for each in found):
@@ -472,8 +476,8 @@ def analyse(given: Judged, params: StatsParams) -> dict:
         contrasts[name] = {"contrast": name, **decided[name], "unscored": len(unscored)}
     primary, (engagement, why) = contrasts.pop(params.primary), measures_engagement(measured.accuracy)
     return {
-        **primary, "contrasts": _undecided(list(contrasts.values())), "marks": marks(given.registered, params),
-        "split": (given.registered or {}).get("split"),
+        **primary, "contrasts": _undecided(list(contrasts.values())),
+        "marks": marks(given.registered, params), "split": (given.registered or {}).get("split"),
         "checks": [{"check": name, "passed": what is None, "what": what} for name, what in checks.items()],
         "claim": {"word": "engagement" if engagement else "judge preference", "why": why},
         "judge": own, "judges": measured.accuracy, "controls": measured.controls, "arms": measured.arms,
@@ -511,16 +515,15 @@ def read_judged(folder, params: StatsParams) -> Judged:
     replies = {arm: read_rows(folder / replies_file(arm)) for arm in sorted(arms)}
     signed = folder / REGISTERED
     registered = json.loads(signed.read_text(encoding="utf-8")) if signed.exists() else None
-    return Judged(
-        judgements, Measured(*measures), replies, registered, params.primary, params.null, params.unscored_max
-    )
+    measured, asked = Measured(*measures), (params.primary, params.null, params.unscored_max)
+    return Judged(judgements, measured, replies, registered, *asked)
 
 # %% ../nbs/08_stats.ipynb #fc854b3e
 def stats_stage(params: StatsParams):
     "Decide on `judgements.jsonl`; writes `stats.json`"
     with open_stage("08_stats", params, reads=[*JUDGED, REGISTERED]) as stage:
         given = read_judged(stage.run.folder, params)
-        stage.read |= {replies_file(arm): check_input(stage.run, replies_file(arm)) for arm in given.replies}
+        for name in map(replies_file, given.replies): stage.read[name] = check_input(stage.run, name)
         result = analyse(given, params)
         stage.write("stats.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
         stage.seeds["permutations"] = params.seed

@@ -19,7 +19,7 @@ from .files import locked, project_root, resolve, sha256, write_text
 from replytune.params import (
     StageParams, load_secrets, read_params, stage_function, stage_module, stage_params,
 )
-from .run import SAMPLE_RUN, Run, check_input, disclaimer, why_run
+from .run import SAMPLE_RUN, Run, check_input, disclaimer, stored_params, why_run
 from .charts import COLOURS
 from .plan import rebuild_checkpoint
 from .report import verdict_sentence
@@ -89,6 +89,8 @@ def run_line(
     if first not in numbers or last not in numbers or first > last:
         raise ParameterError(f"FROM={first} TO={last}: stages are {', '.join(numbers)}, in this order")
     run.folder.mkdir(parents=True, exist_ok=True)
+    planned = {stage: stored_params(given) for stage, given in params.items()}  # stage 07 signs the rule
+    write_text(run / "planned.json", json.dumps(planned, indent=1) + "\n")
     executed = 0
     with locked(run / "run", f"{run.folder} is being worked on by another command; wait for it or stop it"):
         for stage in (stage for stage in STAGES if first <= stage_number(stage) <= last):

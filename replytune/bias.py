@@ -6,8 +6,8 @@
 __all__ = ['ADDED', 'RATES', 'NOT_NOTED', 'PENALTY', 'FIRST_MAX', 'CONSISTENCY_MIN', 'LONGER_MAX', 'UNSCORED_MAX', 'HABIT_MIN',
            'EMPTY', 'FORM', 'planted', 'tweet_scores', 'interval', 'mean_interval', 'BothOrders', 'both_orders',
            'rate_of', 'plain_rates', 'about_replies', 'corrected', 'bias_chart', 'length_controlled',
-           'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings', 'tweet_verdicts', 'score_verdicts',
-           'agreement']
+           'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings', 'strengths', 'strengths_chart',
+           'tweet_verdicts', 'score_verdicts', 'agreement']
 
 # %% ../nbs/07d_bias.ipynb #07d00004
 import math
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from .schema import Chart, StageError, Unavailable, error_of, number_or_reason, unavailable
 from .files import resolve
+from .run import SAMPLE_RUN, Run, disclaimer, sample_rows
 from .charts import COLOURS, draw
 
 # %% ../nbs/07d_bias.ipynb #07d00011
@@ -387,6 +388,66 @@ def _unscored_shares(rows: list[dict]) -> tuple[float, float]:
     asked = len(rows) - reasons.count(EMPTY) or 1
     broken = sum(bool(FORM.search(reason)) for reason in reasons)
     return broken / asked, (len(reasons) - reasons.count(EMPTY) - broken) / asked
+
+# %% ../nbs/07d_bias.ipynb #08w00043
+def strengths(
+    judgements: list[dict],
+    against: str = "base",  # the arm whose strength is 0
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 1,
+) -> list[dict]:  # "arm", "strength" in log odds, "low", "high", and "wins", its win rate against `against`
+    "Bradley-Terry strengths of all arms from all contrasts, the strongest first"
+    import numpy
+
+    contrasts = list(dict.fromkeys(row["contrast"] for row in judgements))
+    scores = {contrast: tweet_scores(judgements, contrast)[0] for contrast in contrasts}
+    tweets = sorted({id for found in scores.values() for id in found})
+    table = numpy.array([[scores[contrast].get(id, numpy.nan) for contrast in contrasts] for id in tweets])
+    pairs = [contrast.split("-") for contrast in contrasts]
+    arms = sorted({arm for pair in pairs for arm in pair} - {against})
+    places = [[arms.index(arm) if arm != against else -1 for arm in pair] for pair in pairs]
+    fit = lambda rows: _bradley_terry(places, numpy.nansum(rows, 0), (~numpy.isnan(rows)).sum(0), len(arms))
+    chance, found = numpy.random.default_rng(seed), fit(table)
+    again = [fit(table[chance.integers(0, len(tweets), len(tweets))]) for _ in range(resamples)]
+    low, high = numpy.quantile(again, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    rows = [{"arm": arm, "strength": float(found[n]), "low": float(low[n]), "high": float(high[n]),
+             "wins": float(1 / (1 + numpy.exp(-found[n])))} for n, arm in enumerate(arms)]
+    return sorted(rows, key=lambda row: -row["strength"])
+
+# %% ../nbs/07d_bias.ipynb #08w00044
+def _bradley_terry(places: list, wins, asked, arms: int):
+    "Newton's method; half a tweet is added to each contrast, as in every interval: nothing is infinite"
+    import numpy
+
+    pull = numpy.zeros((len(places), arms + 1))  # the last column is the arm at 0
+    for row, (one, other) in enumerate(places):
+        pull[row, one], pull[row, other] = 1, -1
+    pull, wins, asked = pull[:, :arms], wins + 0.25, asked + 0.5
+    strength = numpy.zeros(arms)
+    for _ in range(50):
+        rate = 1 / (1 + numpy.exp(-(pull @ strength)))
+        slope = pull.T @ (asked * rate * (1 - rate) * pull.T).T
+        step = numpy.linalg.solve(slope, pull.T @ (wins - asked * rate))
+        strength = strength + numpy.clip(step, -2, 2)
+        if numpy.abs(step).max() < 1e-10: break
+    return strength
+
+# %% ../nbs/07d_bias.ipynb #08w00045
+def strengths_chart(rows: list[dict], against: str = "base", note: str = "") -> Chart:
+    "Strengths with their intervals, the strongest on top"
+
+    def plot(axes):
+        for place, row in enumerate(rows[::-1]):
+            axes.plot([row["low"], row["high"]], [place, place], color=COLOURS[row["arm"]], linewidth=2)
+            axes.plot(row["strength"], place, "o", color=COLOURS[row["arm"]])
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set(yticks=range(len(rows)), yticklabels=[row["arm"] for row in rows[::-1]])
+        axes.set(xlabel=f"strength in log odds; the line is {against}", title="All contrasts together")
+
+    said = lambda row: f"{row['arm']} {row['strength']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    alt = "; ".join(map(said, rows))
+    return draw(plot, alt, height=0.9 + 0.28 * len(rows), note=note)
 
 # %% ../nbs/07d_bias.ipynb #07d00091
 def tweet_verdicts(judgements: list[dict], contrast: str) -> dict[str, str]:

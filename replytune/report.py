@@ -21,9 +21,9 @@ from .charts import COLOURS, bars, counts_table
 from .validate import one_example_each, reasons_chart
 from .generate import Generation
 from .train import loss_chart
-from .bias import RATES
+from .bias import RATES, strengths_chart
 from .gate import accuracy_chart, controls_chart
-from .stats import forest_chart, strengths_chart
+from .stats import forest_chart
 
 # %% ../nbs/09_report.ipynb #26525262
 class ReportParams(StageParams):
@@ -72,23 +72,23 @@ def rule_sentence(stats: dict) -> str:
     "The rule in words, and what it saw"
     if stats["estimate"] is None: return f"No rule was applied: {stats['why']}."
     changed = any(mark.startswith("the rule was changed") for mark in stats["marks"])
-    when = "was changed after the judge had been asked" if changed else "was signed before the judge was asked"
-    small = f"below {stats['too_small']:.1%}" if stats["too_small"] else "low, which none is with this judge"
+    when = "changed after the judge had been asked" if changed else "signed before the judge was asked"
+    small = stats["too_small"] and f"below {stats['too_small']:.1%}" or "low, which none is with this judge"
     return (
-        f"The rule {when}: GO if the one-sided lower bound is above 50 % and a test by thrown signs agrees (both"
-        f" at a level of {stats['level']:.2%}), and the estimate is at least {stats['goal']:.1%}; NO-GO if the"
-        f" upper bound is {small}; else INCONCLUSIVE; INVALID if a check fails. {_in_people(stats)} Fewer than"
-        f" {stats['rule']['tweets_min']} tweets never decide. The unit is the tweet; each comparison was asked"
-        f" in both orders. {_settings(stats)} Bounds used: {stats['lower_bound']:.1%} and"
+        f"The rule was {when}: GO if the one-sided lower bound is above 50 % and a test by thrown signs agrees"
+        f" (both at a level of {stats['level']:.2%}), and the estimate is at least {stats['goal']:.1%};"
+        f" NO-GO if the upper bound is {small}; else INCONCLUSIVE; INVALID if a check fails. {_in_people(stats)}"
+        f" Fewer than {stats['rule']['tweets_min']} tweets never decide. The unit is the tweet; each"
+        f" comparison was asked in both orders. {_settings(stats)} Bounds used: {stats['lower_bound']:.1%} and"
         f" {stats['upper_bound']:.1%}; p of the signs {stats['p_better']:.3f}. It saw: {stats['why']}."
     )
 
 
 def _in_people(stats: dict) -> str:
     own, worth = stats["judge"], f"{0.5 + stats['rule']['better_by']:.1%}"
-    if "low" not in own: return f"Worth having is {worth} on the judge's own scale: its accuracy is unknown."
+    if "low" not in own: return f"Worth having is {worth} on the judge's scale; its accuracy is unknown."
     ends = f"right about people's likes in {own['low']:.0%} to {own['high']:.0%}"
-    return f"Worth having is {worth} in people's preference; the judge is {ends}, and the limits carry that."
+    return f"Worth having is {worth} in people's preference; the judge is {ends}, which the limits carry."
 
 
 def _settings(stats: dict) -> str:

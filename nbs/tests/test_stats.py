@@ -9,16 +9,18 @@ from hypothesis import given, settings, strategies as st
 from scipy import optimize, stats as scipy_stats
 from statsmodels.stats.proportion import proportion_confint
 
-from replytune.bias import interval, planted, tweet_scores
+from replytune.bias import interval, planted, strengths, tweet_scores
 from replytune.checks import CHECKS, sound_example, validity_checks
+from replytune.looks import look_levels, marks
 from replytune.run import stored_params
 from replytune.schema import ParameterError, StageError
 from replytune.stats import (
-    Accuracy, StatsParams, analyse, decide, goals, look_level, look_levels, marks, robustness, sign_flip_p, strengths, tweets_needed,
+    Accuracy, StatsParams, analyse, decide, goals, look_level, robustness, sign_flip_p, tweets_needed,
 )
 
-PAGES = "07d 07g 08"
+PAGES = "07d 07g 07h 08"
 PARAMS = StatsParams(resamples=100)
+NOW = stored_params(PARAMS)
 
 scores_lists = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=60)
 
@@ -300,13 +302,13 @@ def test_a_reading_that_would_change_the_word_says_so():
 
 def test_what_was_fixed_before_is_compared_with_now():
     signed = SOUND.registered | {"rule": stored_params(PARAMS), "first_rule": stored_params(StatsParams(tweets_min=10))}
-    assert marks(SOUND.registered | {"rule": stored_params(PARAMS)}, PARAMS) == []
-    assert "tweets_min was 10 and is 20" in marks(signed, PARAMS)[0] and len(marks(signed, PARAMS)) == 1
-    assert "dev tweets" in marks(signed | {"split": "dev", "first_rule": None}, PARAMS)[0]
+    assert marks(SOUND.registered | {"rule": stored_params(PARAMS)}, NOW) == []
+    assert "tweets_min was 10 and is 20" in marks(signed, NOW)[0] and len(marks(signed, NOW)) == 1
+    assert "dev tweets" in marks(signed | {"split": "dev", "first_rule": None}, NOW)[0]
     seeds = [{"look": False, "tweets": 60}] * 4
-    assert "measured 5 things" in marks(SOUND.registered | {"before": seeds}, PARAMS)[0] and "23%" in marks(SOUND.registered | {"before": seeds}, PARAMS)[0]
+    assert "measured 5 things" in marks(SOUND.registered | {"before": seeds}, NOW)[0] and "23%" in marks(SOUND.registered | {"before": seeds}, NOW)[0]
     look = SOUND.registered | {"before": [{"look": True, "tweets": 40}]}
-    assert "looks that were planned: 0" in marks(look, PARAMS)[0] and marks(look, StatsParams(looks=[40, 60])) == []
+    assert "looks that were planned: 0" in marks(look, NOW)[0] and marks(look, NOW | {"looks": [40, 60]}) == []
 
 
 def test_a_contrast_that_was_not_judged_is_named():

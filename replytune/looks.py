@@ -51,7 +51,8 @@ def looks_chart(tweets: list[int], level: float, note: str = "") -> Chart:
     def plot(axes):
         axes.plot(tweets, bounds, "o-", color=COLOURS["tuned"], label=f"{level:.0%} for all looks")
         axes.axhline(plain, color=COLOURS["base"], linestyle="--", label=f"{level:.0%} at each look")
-        axes.set(ylim=(0, None), xlabel="tweets", ylabel="deviations above even", title="What a look asks for")
+        axes.set(xlabel="tweets", ylabel="deviations above even", title="What a look asks for")
+        axes.set_ylim(0)
         axes.legend(frameon=False)
 
     alt = ", ".join(f"{bound:.2f} at {count} tweets" for count, bound in zip(tweets, bounds))

@@ -35,7 +35,7 @@ class ReportParams(StageParams):
 # %% ../nbs/09_report.ipynb #75588bcc
 COLOUR_OF = {"GO": "#2e8b57", "NO-GO": "#d1495b", "INCONCLUSIVE": "#b8860b", "INVALID": "#555555"}
 MEANING = {
-    "GO": "With a lower bound of {lower_bound:.1%} it is better, and the best guess is by enough to matter.",
+    "GO": "With a lower bound of {lower_bound:.1%} it is better, and by enough to matter as a best guess.",
     "NO-GO": "Even the upper bound, {upper_bound:.1%}, is too small to matter.",
     "INCONCLUSIVE": "That decides nothing: {why}.",
     "INVALID": "But a check has failed, so this is no verdict: {why}.",
@@ -65,7 +65,7 @@ def needed_sentence(stats: dict) -> str:
     said = f"If it is the truth, {stats['n_needed']} tweets in all would decide in four runs of five"
     least, most = stats["n_needed_range"] or (None, None)
     if most: return f"{said} ({least} to {most} over the interval)."
-    return f"{said}; if the truth is elsewhere in the interval, {least or 'no number'} or more, or no number."
+    return f"{said}; elsewhere in the interval it may be {least or 'no number'} or more, or no number."
 
 # %% ../nbs/09_report.ipynb #09b3e4f5
 def rule_sentence(stats: dict) -> str:
@@ -75,12 +75,12 @@ def rule_sentence(stats: dict) -> str:
     when = "changed after the judge had been asked" if changed else "signed before the judge was asked"
     small = stats["too_small"] and f"below {stats['too_small']:.1%}" or "low, which none is with this judge"
     return (
-        f"The rule was {when}: GO if the one-sided lower bound is above 50 % and a test by thrown signs agrees"
-        f" (both at a level of {stats['level']:.2%}), and the estimate is at least {stats['goal']:.1%};"
-        f" NO-GO if the upper bound is {small}; else INCONCLUSIVE; INVALID if a check fails. {_in_people(stats)}"
-        f" Fewer than {stats['rule']['tweets_min']} tweets never decide. The unit is the tweet; each"
-        f" comparison was asked in both orders. {_settings(stats)} Bounds used: {stats['lower_bound']:.1%} and"
-        f" {stats['upper_bound']:.1%}; p of the signs {stats['p_better']:.3f}. It saw: {stats['why']}."
+        f"The rule was {when}: GO if the one-sided lower bound is above 50 % and a test by thrown signs"
+        f" agrees (both at a level of {stats['level']:.2%}), and the estimate is at least {stats['goal']:.1%};"
+        f" NO-GO if the upper bound is {small}; else INCONCLUSIVE; INVALID if a check fails."
+        f" {_in_people(stats)} Fewer than {stats['rule']['tweets_min']} tweets never decide. The unit is the tweet; each"
+        f" comparison was asked in both orders. {_settings(stats)} Bounds used: {stats['lower_bound']:.1%}"
+        f" and {stats['upper_bound']:.1%}; p of the signs {stats['p_better']:.3f}. It saw: {stats['why']}."
     )
 
 

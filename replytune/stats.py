@@ -197,9 +197,10 @@ def chance_to_decide(
     import numpy
     from scipy.special import ndtr, stdtrit
 
+    tweets = numpy.asarray(tweets, dtype=float)
     error = deviation / numpy.sqrt(tweets)
-    half = stdtrit(numpy.asarray(tweets) - 1.0, 1 - level) * error
-    coarse = 0.5 / numpy.asarray(tweets)  # thrown signs move the sum by whole tweets: half a step is lost
+    half = stdtrit(tweets - 1, 1 - level) * error
+    coarse = 0.5 / tweets  # thrown signs move the sum by whole tweets: half a step is lost
     goal, too_small = goals
     go = ndtr((mean - numpy.maximum(0.5 + half + coarse + settings[0], goal)) / error)
     return go if too_small is None else go + ndtr((too_small - half - settings[1] - mean) / error)
@@ -378,11 +379,11 @@ def other_readings(given: Judged, decided: dict, params: StatsParams) -> dict:
     rows, confidence, level = given.judgements, params.confidence, decided["level"]
     names = list(dict.fromkeys(row["contrast"] for row in rows))
     known = robustness(rows, given.measured.variants, Decision(decided), params) if level else []
-    against = params.primary.partition("-")[2]
+    strong = strengths(rows, params.primary.partition("-")[2], params.resamples, confidence, params.seed)
     return {
         "rates": {name: rates_as_json(win_rates(rows, name, confidence)) for name in names},
         "habits": {name: habit_warnings(rows, name, confidence) for name in names},
-        "robustness": known, "strengths": strengths(rows, against, params.resamples, confidence, params.seed),
+        "robustness": known, "strengths": strong,
     }
 
 

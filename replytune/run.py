@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ENTRY_POINT', 'SAMPLE_RUN', 'SAMPLE_CACHE', 'SAMPLE_ITEMS', 'RULES', 'TOYS', 'Definition', 'meaning',
            'looked_up_and_set', 'definitions', 'code_version', 'package_versions', 'Run', 'check_input', 'Stage',
-           'stored_params', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'why_run', 'Toy', 'is_sample',
-           'review_caveat', 'disclaimer']
+           'stored_params', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'arms_made', 'why_run', 'Toy',
+           'is_sample', 'review_caveat', 'disclaimer']
 
 # %% ../nbs/00d_run.ipynb #00da4
 import ast
@@ -26,7 +26,9 @@ from functools import cache
 from pathlib import Path
 from typing import Iterable, NamedTuple
 
-from .schema import FILES, Pair, Record, StageError, error_of, flow, stage_number
+from replytune.schema import (
+    ARMS, FILES, Pair, Record, StageError, error_of, flow, replies_file, stage_number,
+)
 from replytune.files import (
     file_hashes, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
 )
@@ -374,6 +376,12 @@ def copy_cache(target: Path):
 def sample_rows(name: str) -> list[dict]:
     "The rows of one file of the bundled sample run, for a page's lessons"
     return read_rows(Run(SAMPLE_RUN) / name)
+
+# %% ../nbs/00d_run.ipynb #00d70002
+def arms_made(manifest: dict[str, dict]) -> list[str]:
+    "The arms whose replies lie in a run, in the order of `ARMS`"
+    wrote = {name for section in manifest.values() for name in section["wrote"]}
+    return [arm for arm in ARMS if replies_file(arm) in wrote]
 
 # %% ../nbs/00d_run.ipynb #cec72199
 def why_run(run: Run, stage: str, params: StageParams) -> str | None:

@@ -121,7 +121,16 @@ ARMS = {
     "rag": Arm(
         stage="05_generate", colour="#2a7ab9", what="the untouched model, shown three similar tweets"
     ),
+    "prompted": Arm(
+        stage="05_generate", colour="#8c6d31", what="the untouched model with the best prompt we could write"
+    ),
+    "base_thinking": Arm(
+        stage="05_generate", colour="#9467bd", what="the untouched model, thinking before it answers"
+    ),
     "tuned": Arm(stage="06_train", colour="#d1495b", what="the model with its adapter"),
+    "tuned_rag": Arm(
+        stage="06_train", colour="#e07b39", what="the model with its adapter, shown three similar tweets"
+    ),
     "human": Arm(stage="05_generate", colour="#2e8b57", what="the best-liked real reply"),
 }
 

@@ -5,29 +5,35 @@
 # %% auto #0
 __all__ = ['PROJECTIONS', 'FINISHED', 'training_row', 'training_rows', 'TrainParams', 'training_plan', 'training_arguments',
            'build_trainer', 'loss_rows', 'loss_chart', 'last_checkpoint', 'save_adapter', 'precision_of', 'split_rows',
-           'train_adapter', 'train_stage']
+           'train_adapter', 'train_stage', 'tuned_replies']
 
 # %% ../nbs/06_train.ipynb #57af7c01
 import json
 import math
 import shutil
 import sys
+from functools import cache, partial
 from pathlib import Path
+from typing import Iterator
 
 from pydantic import Field
 
-from .schema import Pair, StageError, error_of, replies_file
+from .schema import ARMS, Pair, StageError, error_of, replies_file
 from .files import file_hashes, resolve, sha256, write_text
 from .params import StageParams, read_yaml
-from .run import SAMPLE_RUN, Run, code_version, disclaimer, open_stage, sample_copy, sample_rows
+from replytune.run import (
+    SAMPLE_RUN, Run, Stage, code_version, disclaimer, open_stage, sample_copy, sample_rows,
+)
 from .charts import COLOURS, Chart, counts_table, draw, progress, quiet_libraries
 from .text import fence
+from .vectors import Vectors
 from replytune.models import (
     Precision, choose_precision, load_model, load_tokenizer, load_tuned, model_hash, weights_label,
 )
+from .writing import REPLIES, turn_end
 from replytune.generate import (
-    GenerateParams, Generator, arm_counts, build_prompt, generate_arm, generate_stage, generation_params,
-    questions_of,
+    RECIPES, GenerateParams, Generation, Generator, Material, arm_counts, build_prompt, generate_stage,
+    questions_of, replies_of,
 )
 
 # %% ../nbs/06_train.ipynb #c6d77467
@@ -35,7 +41,7 @@ def training_row(tokenizer, tweet: str, reply: str) -> dict[str, list[int]]:
     "Token ids of prompt + reply + end token, and labels that are -100 on the prompt"
     prompt = tokenizer(build_prompt(tokenizer, tweet), add_special_tokens=False)["input_ids"]
     target = tokenizer(fence(reply.strip()), add_special_tokens=False)["input_ids"]
-    target = [*target, tokenizer.eos_token_id]
+    target = [*target, turn_end(tokenizer)]
     return {"input_ids": prompt + target, "labels": [-100] * len(prompt) + target}
 
 # %% ../nbs/06_train.ipynb #06a5f6a7
@@ -311,24 +317,45 @@ def train_stage(params: TrainParams):
         stage.counts |= counts
         stage.write("training_log.jsonl", history)
         stage.note("adapter")
-        generator = _tuned(sampled, precision, adapter)
-        partial = stage.path("generations/.tuned.partial.jsonl")
-        asked = questions_of(pairs, sampled.split, sampled.tweets_max)
-        prompts = {pair.tweet_id: build_prompt(generator.tokenizer, pair.tweet) for pair in asked}
-        rows = generate_arm("tuned", prompts, generator, sampled.seed, partial)
-        stage.write(replies_file("tuned"), rows)
-        stage.counts |= arm_counts("tuned", rows)
-        stage.seeds |= {"training": params.seed, "tuned": sampled.seed}
-        stage.models |= {"model": sampled.model, "weights": generator.weights}
-    partial.unlink(missing_ok=True)  # the stage is signed
+        stage.seeds["training"] = params.seed
+        for arm, rows in tuned_replies(stage, pairs, sampled, precision, adapter):
+            stage.write(replies_file(arm), rows)
     return counts_table(stage)
 
 # %% ../nbs/06_train.ipynb #fc91a295
-def _tuned(sampled: GenerateParams, precision: Precision, adapter: Path) -> Generator:
-    learned = sha256(adapter / "adapter_model.safetensors")[:16]
-    weights = f"{weights_label(sampled.model, precision)}+{learned}"
-    model, tokenizer = load_tuned(sampled.model, precision, adapter), load_tokenizer(sampled.model)
-    return Generator(model, tokenizer, weights, generation_params(sampled))
+def tuned_replies(
+    stage: Stage, pairs: list[Pair], sampled: GenerateParams, precision: Precision, adapter: Path
+) -> Iterator[tuple[str, list[Generation]]]:
+    "The wanted arms that need the adapter, each with its replies"
+    base, plain = stage.records("generations/base.jsonl", Generation), weights_label(sampled.model, precision)
+    if made := {row.model for row in base} - {plain, None}:
+        raise StageError(
+            f"the base arm was made by {made.pop()}, and {sampled.model} is {plain} now: the folder or the"
+            " precision changed; run FROM=05"
+        )
+    weights = f"{plain}+{sha256(adapter / 'adapter_model.safetensors')[:16]}"
+    load = cache(partial(load_tuned, sampled.model, precision, adapter))
+    generator = Generator(load, load_tokenizer(sampled.model), weights, sampled)
+    train = [pair for pair in pairs if pair.split == "train"]
+    asked = questions_of(pairs, sampled.split, sampled.tweets_max)
+    given = Material(asked, train, Vectors(sampled.encoder, stage.cache), sampled)
+    for arm in (arm for arm in sampled.arms if ARMS[arm].stage == "06_train"):
+        rows = replies_of(arm, given, generator, stage.cache / REPLIES)
+        if arm == "tuned": _must_differ(rows, base)
+        stage.counts |= arm_counts(arm, rows)
+        stage.seeds[arm] = RECIPES[arm].seed(given)
+        yield arm, rows
+    stage.models |= {"model": sampled.model, "weights": weights}
+
+# %% ../nbs/06_train.ipynb #06g20001
+def _must_differ(tuned: list[Generation], base: list[Generation]):
+    "Base and tuned have the same noise: what an adapter does not change, it does not change by a letter"
+    before = {row.tweet_id: row.reply for row in base}
+    if any(row.reply != before.get(row.tweet_id) for row in tuned): return
+    raise StageError(
+        f"the adapter changes nothing: its {len(tuned)} replies are base's, word for word. Was it trained on"
+        " this model, with other `target_modules` than it has, or for no step at all?"
+    )
 
 
 def _toy_run() -> str:

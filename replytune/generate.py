@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SYSTEM', 'LIMIT', 'REPAIRS', 'PROMPTED', 'SIMILAR', 'RECIPES', 'check_arm', 'GenerateParams', 'messages',
            'build_prompt', 'Generation', 'x_length', 'whole_sentences', 'read_reply', 'arm_counts', 'lengths_chart',
-           'Material', 'Recipe', 'human_arm', 'Generator', 'settings_of', 'generate_arm', 'find_neighbours',
+           'find_neighbours', 'Material', 'Recipe', 'human_arm', 'Generator', 'settings_of', 'generate_arm',
            'questions_of', 'replies_of', 'generate_stage']
 
 # %% ../nbs/05_generate.ipynb #63998837
@@ -193,6 +193,45 @@ def lengths_chart(arms: dict[str, list[Generation]], note: str = "") -> Chart:
     alt = "; ".join(f"{arm}: median {middle(found)}" for arm, found in points.items())
     return draw(plot, f"lengths of replies; {alt}", height=0.7 + 0.4 * len(points), note=note)
 
+# %% ../nbs/05_generate.ipynb #21291009
+def find_neighbours(
+    tweets: list[Pair],
+    train: list[Pair],  # of the train split only
+    vectors: Vectors,
+    count: int,  # of neighbours
+) -> dict[str, list[Pair]]:
+    "For each tweet id the most similar train tweets, each with its best-liked reply"
+    if any(pair.split != "train" for pair in train):
+        raise StageError("neighbours may come from the train split only")
+    best = _best_of_each(train)
+    candidates = [best[id] for id in sorted(best, key=int)]
+    questions, people = {pair.tweet_id: pair for pair in tweets}, _people_in(tweets)
+    asked = vectors.of([pair.tweet for pair in questions.values()])
+    cosines = asked @ vectors.of([pair.tweet for pair in candidates]).T
+    found = {}
+    for row, question in zip(cosines, questions.values()):
+        known, near = people[question.tweet_id], question.cluster
+        stranger = [pair.cluster != near and not _authors(pair) & known for pair in candidates]
+        allowed = [place for place, may in enumerate(stranger) if may]
+        closest = sorted(allowed, key=lambda place: (-round(float(row[place]), 5), place))[:count]
+        found[question.tweet_id] = [candidates[place] for place in reversed(closest)]
+    return found
+
+# %% ../nbs/05_generate.ipynb #05e1f2a3
+def _best_of_each(pairs: list[Pair]) -> dict[str, Pair]:
+    best = {}
+    for pair in sorted(pairs, key=best_first): best.setdefault(pair.tweet_id, pair)
+    return best
+
+
+def _authors(pair: Pair) -> set[str]: return {pair.tweet_author.lower(), pair.reply_author.lower()}
+
+
+def _people_in(tweets: list[Pair]) -> dict[str, set[str]]:
+    people = {}
+    for pair in tweets: people.setdefault(pair.tweet_id, set()).update(_authors(pair))
+    return people
+
 # %% ../nbs/05_generate.ipynb #05f1a2b3
 class Material(NamedTuple):
     "What an arm may work with"
@@ -281,45 +320,6 @@ def generate_arm(
             neighbours=(shown or {}).get(id, []),
         ))
     return rows
-
-# %% ../nbs/05_generate.ipynb #21291009
-def find_neighbours(
-    tweets: list[Pair],
-    train: list[Pair],  # of the train split only
-    vectors: Vectors,
-    count: int,  # of neighbours
-) -> dict[str, list[Pair]]:
-    "For each tweet id the most similar train tweets, each with its best-liked reply"
-    if any(pair.split != "train" for pair in train):
-        raise StageError("neighbours may come from the train split only")
-    best = _best_of_each(train)
-    candidates = [best[id] for id in sorted(best, key=int)]
-    questions, people = {pair.tweet_id: pair for pair in tweets}, _people_in(tweets)
-    asked = vectors.of([pair.tweet for pair in questions.values()])
-    cosines = asked @ vectors.of([pair.tweet for pair in candidates]).T
-    found = {}
-    for row, question in zip(cosines, questions.values()):
-        known, near = people[question.tweet_id], question.cluster
-        stranger = [pair.cluster != near and not _authors(pair) & known for pair in candidates]
-        allowed = [place for place, may in enumerate(stranger) if may]
-        closest = sorted(allowed, key=lambda place: (-round(float(row[place]), 5), place))[:count]
-        found[question.tweet_id] = [candidates[place] for place in reversed(closest)]
-    return found
-
-# %% ../nbs/05_generate.ipynb #05e1f2a3
-def _best_of_each(pairs: list[Pair]) -> dict[str, Pair]:
-    best = {}
-    for pair in sorted(pairs, key=best_first): best.setdefault(pair.tweet_id, pair)
-    return best
-
-
-def _authors(pair: Pair) -> set[str]: return {pair.tweet_author.lower(), pair.reply_author.lower()}
-
-
-def _people_in(tweets: list[Pair]) -> dict[str, set[str]]:
-    people = {}
-    for pair in tweets: people.setdefault(pair.tweet_id, set()).update(_authors(pair))
-    return people
 
 # %% ../nbs/05_generate.ipynb #d2dec4ce
 def questions_of(

@@ -23,7 +23,7 @@ from replytune.schema import (
 )
 from .files import append_lines, read_rows, sha256, whole_lines
 from .params import StageParams
-from .run import Stage, is_sample, open_stage, sample_rows
+from .run import SAMPLE_RUN, Run, Stage, arms_made, is_sample, open_stage, sample_rows
 from .charts import counts_table, progress
 from .text import replace_lone_surrogates
 from .clean import repair
@@ -348,12 +348,14 @@ def ask_together(judge: Judge, given: Evidence):
 # %% ../nbs/07_judge.ipynb #ccde0d0d
 def judge_stage(params: JudgeParams):
     "Make and check the judge, ask all questions; writes `judgements.jsonl` and what is known of the judge"
-    reads = ["reviewed.jsonl", "rejected.jsonl", *map(replies_file, ARMS)]
+    made = arms_made(Run(params.run or SAMPLE_RUN).manifest())
+    made += sorted({arm for each in params.contrasts for arm in each.split("-")} - set(made))
+    reads = ["reviewed.jsonl", "rejected.jsonl", *map(replies_file, made)]
     with open_stage("07_judge", params, reads=reads) as stage:
         pairs, log = stage.records("reviewed.jsonl"), stage.path(ANSWERS)
         rejected = read_rows(stage.path("rejected.jsonl"))
         arms = {
-            arm: {row.tweet_id: row for row in stage.records(replies_file(arm), Generation)} for arm in ARMS
+            arm: {row.tweet_id: row for row in stage.records(replies_file(arm), Generation)} for arm in made
         }
         given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, arms, log)
         judge = resolve_name(JUDGES[params.judge])(params, [*pairs, *given.turned_down], stage.cache)

@@ -13,10 +13,12 @@ from collections import Counter
 
 from pydantic import Field
 
-from .schema import ARMS, Chart, Pair, replies_file
+from .schema import Chart, Pair, replies_file
 from .files import asset, read_records, read_rows, resolve
 from .params import StageParams
-from .run import SAMPLE_RUN, Run, disclaimer, open_stage, sample_copy, sample_rows
+from replytune.run import (
+    SAMPLE_RUN, Run, arms_made, disclaimer, open_stage, sample_copy, sample_rows,
+)
 from .charts import COLOURS, bars, counts_table
 from .validate import one_example_each, reasons_chart
 from .generate import Generation
@@ -264,7 +266,7 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
     from markupsafe import Markup
 
     stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
-    answers = {arm: read_records(run / replies_file(arm), Generation) for arm in ARMS}
+    answers = {arm: read_records(run / replies_file(arm), Generation) for arm in arms_made(manifest)}
     arms = {arm: {row.tweet_id: row for row in rows} for arm, rows in answers.items()}
     rejected = (read_rows(run / name) for name in ("rejected.jsonl", "reviews_rejected.jsonl"))
     template = Environment(autoescape=True).from_string(asset("report.html"))
@@ -285,13 +287,13 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
 # %% ../nbs/09_report.ipynb #660ac3b8
 REPORT_READS = (
     "reviewed.jsonl", "rejected.jsonl", "reviews_rejected.jsonl", "training_log.jsonl", "stats.json",
-    *map(replies_file, ARMS),
 )
 
 
 def report_stage(params: ReportParams):
     "Write `report.html` and `figures/`"
-    with open_stage("09_report", params, reads=REPORT_READS) as stage:
+    made = arms_made(Run(params.run or SAMPLE_RUN).manifest())
+    with open_stage("09_report", params, reads=[*REPORT_READS, *map(replies_file, made)]) as stage:
         manifest = stage.run.manifest()
         stats = json.loads(stage.path("stats.json").read_text(encoding="utf-8"))
         figures = figures_of(stage.run, manifest, stats, disclaimer(manifest))

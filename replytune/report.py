@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLOUR_OF', 'MEANING', 'REPORT_READS', 'ReportParams', 'verdict_sentence', 'needed_sentence', 'rule_sentence',
            'judge_sentence', 'contrast_rows', 'control_cells', 'arm_cells', 'rate_cells', 'funnel', 'funnel_chart',
-           'side_by_side', 'rejected_examples', 'provenance', 'figures_of', 'render', 'report_stage']
+           'side_by_side', 'rejected_examples', 'provenance', 'figures_of', 'read_stats', 'render', 'report_stage']
 
 # %% ../nbs/09_report.ipynb #a15b7a2b
 import json
@@ -13,7 +13,7 @@ from collections import Counter
 
 from pydantic import Field
 
-from .schema import Chart, Pair, replies_file
+from .schema import Chart, Pair, StageError, error_of, replies_file
 from .files import asset, read_records, read_rows, resolve
 from .params import StageParams
 from replytune.run import (
@@ -259,13 +259,24 @@ def figures_of(run: Run, manifest: dict[str, dict], stats: dict, label: str) -> 
         "reasons": reasons_chart(reasons, manifest["02_validate"]["counts"]["valid"], label),
     }
 
+# %% ../nbs/09_report.ipynb #09n10002
+def read_stats(run: Run) -> dict:
+    "What stage 08 wrote; `StageError` if it is no stage 08 of today's"
+    try: stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise StageError(f"stats.json is damaged ({error.msg}); run stage 08 again (FROM=08)") from None
+    wanted = "decision why estimate level marks split checks claim judge rates habits robustness strengths"
+    if missing := [name for name in wanted.split() if name not in stats]:
+        raise StageError(f"stats.json lacks {', '.join(missing)}: an older stage 08 wrote it; run FROM=08")
+    return stats
+
 # %% ../nbs/09_report.ipynb #c1c1361b
 def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], params: ReportParams) -> str:
     "The report as one HTML file without scripts or outside resources"
     from jinja2 import Environment
     from markupsafe import Markup
 
-    stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
+    stats = read_stats(run)
     answers = {arm: read_records(run / replies_file(arm), Generation) for arm in arms_made(manifest)}
     arms = {arm: {row.tweet_id: row for row in rows} for arm, rows in answers.items()}
     rejected = (read_rows(run / name) for name in ("rejected.jsonl", "reviews_rejected.jsonl"))
@@ -295,7 +306,7 @@ def report_stage(params: ReportParams):
     made = arms_made(Run(params.run or SAMPLE_RUN).manifest())
     with open_stage("09_report", params, reads=[*REPORT_READS, *map(replies_file, made)]) as stage:
         manifest = stage.run.manifest()
-        stats = json.loads(stage.path("stats.json").read_text(encoding="utf-8"))
+        stats = read_stats(stage.run)
         figures = figures_of(stage.run, manifest, stats, disclaimer(manifest))
         for name, chart in figures.items(): stage.write(f"figures/{name}.svg", chart.svg)
         stage.write("report.html", render(stage.run, manifest, figures, params))

@@ -452,5 +452,5 @@ def disclaimer(manifest: dict[str, dict]) -> str:
     reasons += [caveat] if (caveat := review_caveat(manifest)) else []
     check = "pipeline check: " + ", ".join(reasons) if reasons else ""
     tried = manifest.get("07_judge", {}).get("notes", {}).get("measured on this test split", 1)
-    chosen = f"not a clean test: {tried} models were measured on this test split" if tried > 1 else ""
+    chosen = f"not a clean test: {tried} things were measured on this test split" if tried > 1 else ""
     return "; ".join(filter(None, (check, chosen)))

@@ -169,24 +169,42 @@ def same_test_split(one: list[str], other: list[str]) -> bool:
 def break_seal(
     ledger: Path,  # beside the run folders
     test: list[str],  # as `test_tweets` gives it
-    model: str,
-    run: str,
-    choose: bool = False,  # measure a second model all the same
-) -> list[str]:  # all models that were measured on it
-    "Note that `model` is measured on a test split; `StageError` if another one was"
+    what: dict,  # "measured", a key of all that shapes the measurement, and what it is made of, by name
+    choose: bool = False,  # measure another thing all the same
+    looks: int = 1,  # that the rule has planned, at ever more tweets
+) -> list[dict]:  # what was measured on it before, the oldest first, with "tweets" and "look"
+    "Note what is measured on a test split; `StageError` if something else was, or too often"
     rows = read_rows(ledger) if whole_lines(ledger) else []
     rows = [row for row in rows if same_test_split(row["test"], test)]
-    known = list(dict.fromkeys(row["model"] for row in rows))
-    if known and model not in known and not choose:
-        raise StageError(
-            f"this test split has measured another model already (run {rows[0]['run']}, model"
-            f" {known[0][:12]}; see {ledger.name}). Choosing among models by it would make the winner look"
-            " better than it is: compare them on dev, or collect new test tweets. To measure this one all"
-            " the same set choose_on_test: true; the report will say so"
-        )
-    if [test, model] not in ([row["test"], row["model"]] for row in rows):
-        append_lines(ledger, [{"test": test, "model": model, "run": run}])
-    return known if model in known else [*known, model]
+    noted = next((n for n, row in enumerate(rows) if _same(row, what) and {*test} <= {*row["test"]}), None)
+    look = lambda row: _same(row, what) and {*row["test"]} < {*test}
+    before = [row | {"tweets": len(row["test"]), "look": look(row)} for row in rows[:noted]]
+    taken = sum(row["look"] for row in before)
+    if noted is None and not choose and (taken < len(before) or taken >= max(1, looks)):
+        raise StageError(_refusal(before, what, looks, ledger.name))
+    if noted is None: append_lines(ledger, [{"test": test, **what}])
+    return [{name: value for name, value in row.items() if name != "test"} for row in before]
+
+# %% ../nbs/03b_split.ipynb #03e3d0e2
+def _same(row: dict, what: dict) -> bool:
+    "Is it the same measurement? An older ledger knew the model alone"
+    if "measured" not in row: return row["model"] == what.get("model")
+    return row["measured"] == what["measured"]
+
+
+def _refusal(before: list[dict], what: dict, looks: int, ledger: str) -> str:
+    other = next((row for row in before if not row["look"]), None)
+    if other is None:
+        sizes = ", ".join(str(row["tweets"]) for row in before)
+        said = f"this test split was looked at before, at {sizes} tweets, and {looks} looks were planned"
+    else:
+        known = [name for name in ("model", "judge", "rule") if name in other and name in what]
+        differs = [name for name in known if other[name] != what[name]] or ["sampling, seed or settings"]
+        run, parts = f"run {other.get('run')}; see {ledger}", ", another ".join(differs)
+        said = f"this test split has measured something else already ({run}): another {parts}"
+    choice = "Choosing by it would make the winner look better than it is: compare versions on dev"
+    insist = "To go on all the same set choose_on_test: true; the verdict will say so"
+    return f"{said}. {choice}, or collect new test tweets. {insist}"
 
 # %% ../nbs/03b_split.ipynb #03c0e7f8
 EARLIER = "earlier_pairs.jsonl"  # what earlier runs held and this one did not collect again

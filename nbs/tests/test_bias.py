@@ -10,13 +10,14 @@ from hypothesis import given, strategies as st
 from scipy import stats as scipy_stats
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from replytune.schema import Pair, Unavailable
+from replytune.schema import Pair, StageError, Unavailable
 from replytune.run import sample_copy, sample_rows
 from replytune.generate import Generation
-from replytune.judge import Evidence, Judge, JudgeParams, Unscored, Verdict, judgements
-from replytune.bias import (EMPTY, FORM, RATES, BothOrders, about_replies, agreement, both_orders, corrected, habit_warnings, length_controlled, longer_preferred,
+from replytune.judge import Evidence, Judge, JudgeParams, Unscored, Verdict, judgements, ratings
+from replytune.bias import (ADDED, EMPTY, FORM, RATES, BothOrders, about_replies, agreement, both_orders, corrected, habit_warnings, length_controlled, longer_preferred,
                             planted, plain_rates, rate_of, rates_as_json, score_verdicts, tweet_scores, tweet_verdicts, win_rates)
-from replytune.stats import Measured, StatsParams, analyse, stats_stage
+from replytune.checks import sound_example
+from replytune.stats import StatsParams, analyse, stats_stage
 from replytune.report import ReportParams, figures_of, render
 
 PAGES = "07d 08 09"
@@ -182,9 +183,9 @@ def test_swapping_the_arms_mirrors_every_rate(answers):
 
 
 def test_stage_08_keeps_every_rate_and_decides_on_the_adjusted_one():
-    rows = planted(120, truth=0.7, driven=0.4) + [row | {"contrast": "null-base", "first": row["first"].replace("tuned", "null")} for row in planted(120, truth=0.5, seed=2)]
-    sound = [{"control": "a full stop", "human preferred": 1.0, "low": 1.0, "high": 1.0, "failed": None}]
-    result = analyse(rows, Measured([{"judge": "planted", "accuracy": {"unavailable": "planted"}}], sound, [], []), StatsParams(permutations=100))
+    sound = sound_example(120)
+    rows = planted(120, truth=0.7, driven=0.4) + [row for row in sound.judgements if row["contrast"] == "null-base"]
+    result = analyse(sound._replace(judgements=rows), StatsParams(resamples=100))
     assert set(result["rates"]) == set(result["habits"]) == {"tuned-base", "null-base"} and list(result["rates"]["tuned-base"]) == list(RATES)
     adjusted = result["rates"]["tuned-base"]["adjusted"]
     assert [adjusted[name] for name in ("estimate", "low", "high", "tweets")] == [result[name] for name in ("estimate", "low", "high", "n_tweets")]
@@ -196,13 +197,13 @@ def test_the_report_shows_the_readings_and_the_warnings():
     stats_stage(StatsParams(run=str(run.folder)))
     stats = json.loads((run / "stats.json").read_text())
     page = lambda: render(run, run.manifest(), figures_of(run, run.manifest(), stats, ""), ReportParams())
-    assert "swap consistency" in page() and "Warning" not in page() and "older than the other readings" not in page()
+    assert "swap consistency" in page() and "Warning" not in page()
     rows = [row | {"contrast": stats["contrast"]} for row in planted(120, driven=1.0)]
     stats |= {"rates": {stats["contrast"]: rates_as_json(win_rates(rows, stats["contrast"]))}, "habits": {stats["contrast"]: habit_warnings(rows, stats["contrast"])}}
     (run / "stats.json").write_text(json.dumps(stats))
     assert "Warning, position: the reply shown first scores 100%" in page() and "unavailable: every call may have followed a position" in page()
     (run / "stats.json").write_text(json.dumps({name: value for name, value in stats.items() if name not in ("rates", "habits")}))
-    assert "older than the other readings" in page()
+    with pytest.raises(StageError, match="lacks rates, habits: an older stage 08"): page()
 
 
 def test_rows_of_an_older_stage_07():
@@ -254,10 +255,11 @@ def test_judges_that_answer_through_page_07(says, habit):
     assert len(rows) == 2 * len(PAIRS) and habit in habit_warnings(rows, "tuned-base")
 
 
-def test_page_07_names_an_empty_reply_as_this_page_does():
+def test_page_07_lets_a_missing_reply_lose_and_rates_it_not_at_all():
     arms = {arm: {PAIRS[0].tweet_id: Generation(tweet_id=PAIRS[0].tweet_id, arm=arm, reply=reply, reason=None if reply else "empty")} for arm, reply in (("tuned", "yes"), ("base", None))}
     rows = judgements(OfOneMind(None), Evidence(PAIRS, [], JudgeParams(contrasts=["tuned-base"]), arms))
-    assert {row["unscored"] for row in rows} == {EMPTY}
+    assert [(row["score_first"], row["decided_by"]) for row in rows] == [(1.0, "a missing reply"), (0.0, "a missing reply")]
+    assert ratings(OfOneMind(None), Evidence(PAIRS, [], JudgeParams(), arms))[-1]["unscored"] == EMPTY
 
 
 def test_answers_out_of_form_are_known_by_their_reasons():
@@ -310,6 +312,14 @@ def test_llmbar_shows_the_habit_that_its_authors_found():
 OTHER_ERRORS = {("alpaca_eval_gpt4", place) for place in (36, 48, 85)}  # the published standard error is not that of the published counts
 
 
+def plain_error(found: dict, count: int) -> float:
+    "Student's standard error, out of an interval that has half a tweet more"
+    total, centre = count + 2 * ADDED, (found["low"] + found["high"]) / 2
+    variance = ((found["high"] - found["low"]) / 2 / scipy_stats.t.ppf(0.975, count - 1)) ** 2 * (total - 1)
+    own = ((variance + centre**2) * total - ADDED) / count - found["estimate"] ** 2
+    return (own / (count - 1)) ** 0.5
+
+
 def test_alpaca_eval_win_rates_and_standard_errors():
     boards = list(csv.DictReader((PUBLISHED / "alpaca_eval.csv").read_text().splitlines()))
     assert len(boards) == 180
@@ -320,7 +330,7 @@ def test_alpaca_eval_win_rates_and_standard_errors():
         found = rate_of(list(tweet_scores(rows, "tuned-base")[0].values()), 0.95)
         assert 100 * found["estimate"] == pytest.approx(float(row["win_rate"]), abs=1e-6), row
         if len(set(answers)) == 1: continue  # the baseline against itself: 50 %, error 0
-        error = 100 * (found["high"] - found["low"]) / 2 / scipy_stats.t.ppf(0.975, len(answers) - 1)
+        error = 100 * plain_error(found, len(answers))
         if error != pytest.approx(float(row["standard_error"]), abs=1e-5): unlike.add((row["judge"], int(row["place"])))
     assert unlike == OTHER_ERRORS
 

@@ -7,7 +7,7 @@ import pytest
 
 from replytune.schema import ARMS, Pair, StageError, replies_file
 from replytune.files import read_rows, resolve, sha256, to_lines, write_text
-from replytune.run import SAMPLE_CACHE, Run, sample_copy, sample_rows
+from replytune.run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, sample_copy, sample_rows
 from replytune.generate import Generation
 from replytune.judge import (
     ANSWERS, JUDGES, Evidence, Judge, JudgeParams, Question, Score, Unscored, Verdict, all_questions, answer_key, answers_of, judge_stage, judgements,
@@ -22,6 +22,7 @@ PAGES = "07 08"
 pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
+MADE = arms_made(Run(SAMPLE_RUN).manifest())
 TWEETS = {pair.tweet_id: pair.tweet for pair in PAIRS}
 TRAIN = [pair for pair in PAIRS if pair.split == "train"]
 QUICK = dict(contrasts=["tuned-base", "null-base"], rate_arms=False, try_variants=False)
@@ -140,7 +141,7 @@ def costly(monkeypatch):
 
 def test_nothing_is_asked_twice_over_runs_contrasts_and_measures(costly):
     run = sample_copy("07_judge")
-    again = lambda **more: judge_stage(JudgeParams(run=str(run.folder), judge="costly", dollars_max=1e6, **QUICK | more))
+    again = lambda **more: judge_stage(JudgeParams(run=str(run.folder), judge="costly", dollars_max=1e6, despite_controls=True, **QUICK | more))
     again()
     first, rows = Costly.asked, read_rows(run / ANSWERS)
     assert first == len(rows) == len({row["key"] for row in rows}) > 300
@@ -149,9 +150,9 @@ def test_nothing_is_asked_twice_over_runs_contrasts_and_measures(costly):
     again(contrasts=["tuned-base", "null-base", "base-tuned"])  # the same texts under another name
     assert Costly.asked == first and run.manifest()["07_judge"]["notes"]["quoted dollars"] == 0
     again(rate_arms=True)
-    replies = {(row["tweet_id"], row["reply"]) for arm in ARMS for row in sample_rows(replies_file(arm)) if row["reply"]}
+    replies = {(row["tweet_id"], row["reply"]) for arm in MADE for row in sample_rows(replies_file(arm)) if row["reply"]}
     assert Costly.asked == first + len(replies)
-    assert len(read_rows(run / "ratings.jsonl")) == sum(len(sample_rows(replies_file(arm))) for arm in ARMS)
+    assert len(read_rows(run / "ratings.jsonl")) == sum(len(sample_rows(replies_file(arm))) for arm in MADE)
 
 
 def test_a_judge_that_works_in_batches_gets_four_and_not_a_dozen(costly, monkeypatch):
@@ -160,7 +161,7 @@ def test_a_judge_that_works_in_batches_gets_four_and_not_a_dozen(costly, monkeyp
         batches.append(len(asked))
         yield from Judge.answer_all(self, asked)
     monkeypatch.setattr(Costly, "answer_all", in_batches)
-    judge_stage(JudgeParams(run=str(sample_copy("07_judge").folder), judge="costly", dollars_max=1e6, **QUICK))
+    judge_stage(JudgeParams(run=str(sample_copy("07_judge").folder), judge="costly", dollars_max=1e6, despite_controls=True, **QUICK))
     assert len(batches) == 4 and max(batches[2:]) < batches[0]  # the measures, the arms, and two about the favourite when it is known
 
 
@@ -205,12 +206,14 @@ def test_an_answer_comes_back_from_the_disk_as_it_went(answer, tmp_path):
     assert answers_of(Says(), [Question("1", "t", "a", "b")], log) == answers_of(Costly(), [Question("1", "t", "a", "b")], log) == [answer]
 
 
-def test_a_missing_reply_is_not_asked_about_and_not_scored():
+def test_a_missing_reply_is_not_asked_about_and_loses():
     silent = {arm: {"7": Generation(tweet_id="7", arm=arm, reply=None if arm == "tuned" else "yes", reason="empty" if arm == "tuned" else None)} for arm in ("tuned", "base")}
     Costly.asked = 0
     given = Evidence([PAIRS[0].model_copy(update={"tweet_id": "7"})], [], JudgeParams(contrasts=["tuned-base"]), silent)
     rows = judgements(Costly(), given)
-    assert Costly.asked == 0 and [row["unscored"] for row in rows] == ["no reply to compare"] * 2 and {row["score_first"] for row in rows} == {None}
+    assert Costly.asked == 0 and [row["score_first"] for row in rows] == [0.0, 1.0] and {row["decided_by"] for row in rows} == {"a missing reply"}
+    both = given._replace(arms={arm: {"7": silent["tuned"]["7"]} for arm in silent})
+    assert [row["score_first"] for row in judgements(Costly(), both)] == [0.5, 0.5] and Costly.asked == 0
 
 
 def test_answers_name_no_text_and_can_be_forgotten(costly, tmp_path):

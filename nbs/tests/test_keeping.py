@@ -1,4 +1,5 @@
 """What happens to people's words after the curation: forgetting, handing on, and the seal of the test split."""
+import json
 import shutil
 
 import numpy
@@ -6,6 +7,8 @@ import pytest
 
 from replytune.vectors import Vectors
 from replytune.clean import CleanParams, clean_stage
+from replytune.looks import marks
+from replytune.stats import StatsParams
 from replytune.split import SEALS, SplitParams, break_seal, split_stage, test_tweets
 from replytune.publish import export_dataset
 from replytune.forget import forget
@@ -15,7 +18,7 @@ from replytune.line import main
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, StageError
 from replytune.files import read_rows, sha256, to_lines, write_text
-from replytune.run import Run, check_input, disclaimer, sample_rows
+from replytune.run import Run, check_input, disclaimer, sample_rows, stored_params
 from replytune.validate import ValidateParams, validate_stage
 
 from samples import whole_sample
@@ -44,7 +47,7 @@ def run(prepared, tmp_path): return Run(shutil.copytree(prepared, tmp_path / "ru
 
 
 def everything(run: Run) -> str:
-    return "\n".join(path.read_text(errors="replace") for path in run.folder.rglob("*") if path.is_file() and path.suffix != ".f32")
+    return "\n".join(path.read_text(errors="replace") for path in sorted(run.folder.rglob("*")) if path.is_file() and path.suffix != ".f32")
 
 
 def test_an_author_is_forgotten_everywhere_and_the_line_goes_on(run):
@@ -124,16 +127,19 @@ def test_a_test_split_measures_one_model(tmp_path):
     judge_stage(JudgeParams(run=str(first.folder), **QUICK))
     judge_stage(JudgeParams(run=str(second.folder), **QUICK))  # the same model may be measured again
     with_model(second, "another")
-    with pytest.raises(StageError, match="measured another model already .run first"): judge_stage(JudgeParams(run=str(second.folder), **QUICK))
+    with pytest.raises(StageError, match="measured something else already .run first.*another model"): judge_stage(JudgeParams(run=str(second.folder), **QUICK))
     judge_stage(JudgeParams(run=str(second.folder), choose_on_test=True, **QUICK))
     assert len(read_rows(tmp_path / SEALS)) == 2
-    assert "2 models were measured on this test split" in disclaimer(second.manifest()) and "measured" not in disclaimer(first.manifest())
+    assert "2 things were measured on this test split" in disclaimer(second.manifest()) and "measured" not in disclaimer(first.manifest())
+
+
+def thing(measured: str, model: str = "m", **more) -> dict: return {"measured": measured, "model": model, "judge": "ranker", "run": "r", **more}
 
 
 def test_another_test_split_and_the_sample_carry_no_seal(tmp_path):
     ledger, pairs = tmp_path / SEALS, [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
     assert test_tweets(pairs) == test_tweets(pairs[::-1]) != test_tweets([pair for pair in pairs if pair.split != "test"][:1] + pairs[:40])
-    assert break_seal(ledger, ["a"], "one", "r") == ["one"] and break_seal(ledger, ["b"], "two", "r") == ["two"]
+    assert break_seal(ledger, ["a"], thing("one")) == break_seal(ledger, ["b"], thing("two")) == []
     whole_sample(tmp_path / "runs" / "sample")
     judge_stage(JudgeParams(run=str(tmp_path / "runs" / "sample"), **QUICK))
     assert not (tmp_path / "runs" / SEALS).exists()
@@ -142,9 +148,62 @@ def test_another_test_split_and_the_sample_carry_no_seal(tmp_path):
 def test_a_test_split_that_drifts_carries_its_models_along(tmp_path):
     "Each test split shares six of ten with the one before it, and the third two of ten with the first"
     ledger, first, second, third = tmp_path / SEALS, [*"abcdefghij"], [*"efghijklmn"], [*"ijklmnopqr"]
-    assert break_seal(ledger, first, "one", "r") == break_seal(ledger, second, "one", "r") == break_seal(ledger, second, "one", "r") == ["one"]
+    assert break_seal(ledger, first, thing("one")) == [] and [row["look"] for row in break_seal(ledger, second, thing("one"), choose=True)] == [False]
     assert len(read_rows(ledger)) == 2
-    with pytest.raises(StageError, match="measured another model already"): break_seal(ledger, third, "two", "r")
+    with pytest.raises(StageError, match="measured something else already"): break_seal(ledger, third, thing("two"))
+
+
+@pytest.mark.parametrize("other, differs", [({"model": "n"}, "another model"), ({"judge": "claude"}, "another judge"), ({"rule": {"better_by": 0.05}}, "another rule"), ({}, "another sampling, seed or settings")])
+def test_whatever_shapes_a_measurement_makes_it_another_one(tmp_path, other, differs):
+    break_seal(tmp_path / SEALS, ["a", "b"], thing("one", rule={"better_by": 0.075}))
+    with pytest.raises(StageError, match=differs): break_seal(tmp_path / SEALS, ["a", "b"], thing("two", rule={"better_by": 0.075}) | other)
+    before = break_seal(tmp_path / SEALS, ["a", "b"], thing("two") | other, choose=True)
+    assert [(row["measured"], row["look"], row["tweets"]) for row in before] == [("one", False, 2)]
+
+
+def test_looks_are_counted_against_their_plan(tmp_path):
+    ledger, tweets = tmp_path / SEALS, [f"t{number}" for number in range(400)]
+    assert break_seal(ledger, tweets[:100], thing("one"), looks=3) == []
+    assert [row["tweets"] for row in break_seal(ledger, tweets[:200], thing("one"), looks=3)] == [100]
+    assert [row["tweets"] for row in break_seal(ledger, tweets[:200], thing("one"), looks=3)] == [100]  # after a crash
+    assert len(break_seal(ledger, tweets[:300], thing("one"), looks=3)) == 2
+    with pytest.raises(StageError, match="looked at before, at 100, 200, 300 tweets, and 3 looks were planned"): break_seal(ledger, tweets, thing("one"), looks=3)
+    assert all(row["look"] for row in break_seal(ledger, tweets, thing("one"), looks=3, choose=True))
+
+
+def test_a_ledger_that_knows_models_alone_still_counts(tmp_path):
+    (tmp_path / SEALS).write_text('{"test": ["a"], "model": "m", "run": "old"}\n')
+    assert break_seal(tmp_path / SEALS, ["a"], thing("one")) == []  # the same model, measured again
+    with pytest.raises(StageError, match="run old"): break_seal(tmp_path / SEALS, ["a"], thing("two", "n"))
+
+
+def test_a_second_seed_of_one_adapter_is_a_second_measurement(tmp_path):
+    first, second = real(tmp_path / "first"), real(tmp_path / "second")
+    judge_stage(JudgeParams(run=str(first.folder), **QUICK))
+    rows = [row | {"seed": 99} for row in read_rows(second / "generations/tuned.jsonl")]
+    write_text(second / "generations/tuned.jsonl", to_lines(rows))
+    section = second.manifest()["06_train"]
+    second.save_section("06_train", section | {"wrote": section["wrote"] | {"generations/tuned.jsonl": sha256(second / "generations/tuned.jsonl")}})
+    with pytest.raises(StageError, match="another sampling, seed"): judge_stage(JudgeParams(run=str(second.folder), **QUICK))
+    judge_stage(JudgeParams(run=str(second.folder), choose_on_test=True, **QUICK))
+    signed = json.loads((second / "registered.json").read_text())
+    assert [row["run"] for row in signed["before"]] == ["first"] and "measured 2 things" in marks(signed, stored_params(StatsParams()))[0]
+
+
+def test_dev_tweets_carry_no_seal(tmp_path):
+    run = real(tmp_path / "first")
+    section = run.manifest()["05_generate"]
+    run.save_section("05_generate", section | {"parameters": section["parameters"] | {"split": "dev"}})
+    judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    assert not (tmp_path / SEALS).exists() and json.loads((run / "registered.json").read_text())["split"] == "dev"
+
+
+def test_a_rule_that_changes_after_judging_says_so(tmp_path):
+    run = real(tmp_path / "first")
+    (run / "planned.json").write_text(json.dumps({"08_stats": stored_params(StatsParams(better_by=0.1))}))
+    judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    signed = json.loads((run / "registered.json").read_text())
+    assert marks(signed, stored_params(StatsParams(better_by=0.1))) == [] and "better_by was 0.1 and is 0.075" in marks(signed, stored_params(StatsParams()))[0]
 
 
 def test_a_run_that_is_not_there_is_not_made_and_nothing_found_is_said(run, tmp_path):
@@ -153,9 +212,9 @@ def test_a_run_that_is_not_there_is_not_made_and_nothing_found_is_said(run, tmp_
 
 
 def test_a_seal_that_a_kill_cut_short(tmp_path):
-    break_seal(tmp_path / SEALS, ["a"], "one", "r")
+    break_seal(tmp_path / SEALS, ["a"], thing("one"))
     with open(tmp_path / SEALS, "a") as file: file.write('{"test": ["a"], "mod')
-    assert break_seal(tmp_path / SEALS, ["a"], "one", "r") == ["one"]
+    assert break_seal(tmp_path / SEALS, ["a"], thing("one")) == []
 
 
 # what a hostile reader found
@@ -233,6 +292,6 @@ def test_orphan_vectors_never_become_those_of_other_texts(tmp_path):
 def test_a_test_split_that_lost_a_tweet_is_the_same_test_split(tmp_path):
     ledger, pairs = tmp_path / SEALS, [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
     ours = test_tweets(pairs)
-    break_seal(ledger, ours, "one", "first")
-    with pytest.raises(StageError, match="measured another model already"): break_seal(ledger, ours[1:], "two", "second")
-    assert break_seal(ledger, ours[: len(ours) // 3] + ["x"] * 40 + [str(number) for number in range(40)], "two", "second") == ["two"]
+    break_seal(ledger, ours, thing("one"))
+    with pytest.raises(StageError, match="measured something else already"): break_seal(ledger, ours[1:], thing("two"))
+    assert break_seal(ledger, ours[: len(ours) // 3] + ["x"] * 40 + [str(number) for number in range(40)], thing("two")) == []

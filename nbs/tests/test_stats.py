@@ -229,13 +229,14 @@ def test_a_null_arm_outside_ninety_five_percent_only_is_shown_and_passes():
 @pytest.mark.parametrize("accuracy, word, why", [
     ([own, longer], "engagement", "ahead of"), ([own | {"low": 0.49}, longer], "judge preference", "would show it"), ([own, longer | {"lead": -0.01}], "judge preference", "not ahead of"),
     ([{"judge": "ranker", "accuracy": {"unavailable": "1 tweet"}}], "judge preference", "1 tweet"),
+    ([own, longer, longer | {"judge": "the earlier", "lead": -0.2, "lead low": -0.3, "lead high": -0.1}], "judge preference", 'worse than "the earlier"'),
     ([own | {"accuracy": 0.9, "low": 0.8, "high": 0.95}, longer], "judge preference", "smells of a leak")])
 def test_only_a_judge_that_reads_likes_speaks_of_engagement(accuracy, word, why):
     result = analyse(SOUND._replace(measured=SOUND.measured._replace(accuracy=accuracy)), PARAMS)
     assert result["decision"] == "GO" and result["claim"]["word"] == word and why in result["claim"]["why"]
 
 
-@pytest.mark.parametrize("accuracy, why", [([own | {"accuracy": 0.4, "low": 0.32, "high": 0.48}, longer], "worse than a coin"), ([own, longer, longer | {"judge": "the earlier", "lead": -0.2, "lead low": -0.3, "lead high": -0.1}], 'worse at known likes than "the earlier"')])
+@pytest.mark.parametrize("accuracy, why", [([own | {"accuracy": 0.4, "low": 0.32, "high": 0.48}, longer], "worse than a coin"), ([own, longer, longer | {"judge": "the shorter", "lead": -0.2, "lead low": -0.3, "lead high": -0.1}], 'worse at known likes than "the shorter"')])
 def test_a_judge_shown_to_be_worse_than_nothing_is_invalid(accuracy, why):
     result = analyse(SOUND._replace(measured=SOUND.measured._replace(accuracy=accuracy)), PARAMS)
     assert result["decision"] == "INVALID" and why in result["why"]

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['WORDS', 'INTERVALS', 'shares', 'seen_of_counts', 'turning_points', 'operating_characteristics', 'words_chart',
-           'all_counts', 'chances_of', 'student_interval', 'bca_interval', 'coverage', 'curves']
+           'all_counts', 'chances_of', 'student_interval', 'bca_interval', 'coverage', 'curves',
+           'looks_characteristics', 'best_of', 'seen_by_judge', 'Plan', 'plan', 'plan_scores', 'resolution', 'Prices',
+           'price_rows', 'own_row', 'ties_of']
 
 # %% ../nbs/08b_power.ipynb #08p00004
-import json
 import math
 from bisect import bisect_left
 from functools import lru_cache
@@ -15,13 +16,13 @@ from typing import NamedTuple
 
 from .schema import Chart, Unavailable, error_of, unavailable
 from .run import SAMPLE_RUN, Run, disclaimer
-from .charts import COLOURS, bench_table, draw
+from .charts import COLOURS, bars, bench_table, draw
 from .bias import ADDED, mean_interval
 from .plan import ACTORS, price_of_pairs
 from .claude import MODEL, price
 from replytune.stats import (
-    TWEETS_MAX, Accuracy, Seen, StatsParams, chance_to_decide, decide, goals, look_level, look_levels, marks,
-    tweets_needed, word,
+    TWEETS_MAX, Accuracy, Seen, StatsParams, chance_to_decide, decide, goals, look_level, look_levels,
+    marks, tweets_needed, word,
 )
 
 # %% ../nbs/08b_power.ipynb #08p00009
@@ -38,7 +39,7 @@ def shares(
         )
     return max(0.0, won), ties, max(0.0, lost)
 
-
+# %% ../nbs/08b_power.ipynb #08p00109
 def seen_of_counts(
     won: int, tied: int, lost: int,
     level: float = 0.05,  # what each bound, and the p-value, may be wrong by
@@ -88,6 +89,7 @@ def operating_characteristics(
     import numpy
     from scipy.stats import binom
 
+    if tweets < 1: raise ValueError(f"tweets {tweets}: at least one")
     won, _, lost = shares(truth, ties)
     level, aims = look_level(params, [tweets]), goals(params.better_by, accuracy)
     tied = numpy.arange(tweets)
@@ -141,7 +143,7 @@ def chances_of(counts, truth: float, ties: float):
 
     return multinomial.pmf(counts.T, int(counts[:, 0].sum()), shares(truth, ties))
 
-
+# %% ../nbs/08b_power.ipynb #08p00118
 def student_interval(counts, confidence: float, added: float = 0.0):
     "Student's two-sided interval of each; with `added=ADDED` it is `mean_interval` for whole columns"
     import numpy
@@ -183,7 +185,7 @@ def bca_interval(counts, confidence: float):
         ends[:, place] = numpy.minimum(steps, numpy.searchsorted(below, cut)) / steps
     return ends
 
-
+# %% ../nbs/08b_power.ipynb #08p00123
 INTERVALS = {
     "half a tweet added": lambda counts, confidence: student_interval(counts, confidence, ADDED),
     "plain Student": student_interval,
@@ -219,3 +221,242 @@ def curves(
 
     said = lambda x, y: f"{y[0]:.1%} at {x[0]:g}, {y[-1]:.1%} at {x[-1]:g}, {min(y):.1%} to {max(y):.1%}"
     return draw(plot, "; ".join(f"{name}: {said(x, y)}" for name, (x, y, *_) in lines.items()), note=note)
+
+# %% ../nbs/08b_power.ipynb #08p00035
+def looks_characteristics(
+    truth: float,
+    looks: list[int],  # tweets in all at each look
+    planned: bool = True,  # the looks share one level; else each has the whole of it
+    ties: float = 0.2,
+    params: StatsParams = StatsParams(),
+    runs: int = 20_000,
+    seed: int = 1,
+) -> dict[str, float]:
+    "How often the first decisive word is GO or NO-GO, and how often none is said at any look"
+    import numpy
+
+    if not looks or any(one >= other for one, other in zip([0, *looks], looks)):
+        raise ValueError(f"looks {looks}: each needs more tweets than the one before")
+    own = params.model_copy(update={"looks": looks if planned else []})
+    chance, counts = numpy.random.default_rng(seed), numpy.zeros((runs, 3), dtype=int)
+    said = numpy.full(runs, "INCONCLUSIVE")
+    for place, (more, tweets) in enumerate(zip(numpy.diff([0, *looks]), looks)):
+        counts += chance.multinomial(more, shares(truth, ties), runs)
+        level = look_level(own, looks[: place + 1])
+        said = numpy.where(said == "INCONCLUSIVE", _words(counts, tweets, level, params), said)
+    return {name: float((said == name).mean()) for name in WORDS}
+
+# %% ../nbs/08b_power.ipynb #08p00135
+def _words(counts, tweets: int, level: float, params: StatsParams):
+    "The word of each row of won, tied and lost"
+    import numpy
+
+    known, place = numpy.unique(counts[:, 1], return_inverse=True)
+    aims, rule = goals(params.better_by, None), (params.better_by, params.tweets_min)
+    points = [turning_points(tweets, int(each), aims, level, (0.0, 0.0), rule) for each in known]
+    most, fewest = numpy.array(points)[place].T
+    won = counts[:, 0]
+    return numpy.where(won >= fewest, "GO", numpy.where(won <= most, "NO-GO", "INCONCLUSIVE"))
+
+# %% ../nbs/08b_power.ipynb #08p00038
+def best_of(
+    measured: int,  # seeds, prompts or checkpoints, none of them better than the incumbent
+    tweets: int,  # the same ones for all
+    own: float = 0.0,  # share of a decisive score's variance that is the tweet's, alike for all
+    ties: float = 0.2,
+    params: StatsParams = StatsParams(),
+    runs: int = 10_000,
+    seed: int = 1,
+) -> float:
+    "How often at least one of them is GO"
+    import numpy
+
+    if not (measured >= 1 and 0 <= own < 1):
+        raise ValueError(f"measured {measured}, own {own}: at least 1, and from 0 to less than 1")
+    chance, found = numpy.random.default_rng(seed), 0
+    for size in [500] * (runs // 500) + [runs % 500] * (runs % 500 > 0):
+        lucky = chance.beta(*[(1 / own - 1) / 2] * 2, (size, 1, tweets)) if own else 0.5
+        tied = chance.random((size, measured, tweets)) < ties
+        won = ~tied & (chance.random((size, measured, tweets)) < lucky)
+        counts = numpy.stack([won.sum(2), tied.sum(2), (~won & ~tied).sum(2)], axis=2)
+        said = _words(counts.reshape(-1, 3), tweets, 1 - params.confidence, params)
+        found += int((said == "GO").reshape(size, measured).any(1).sum())
+    return found / runs
+
+# %% ../nbs/08b_power.ipynb #08p00043
+def seen_by_judge(
+    truth: float,  # in people's preference
+    right: float,  # how often the judge names the reply that people prefer
+) -> float:
+    "The win rate that such a judge finds"
+    return 0.5 + (2 * right - 1) * (truth - 0.5)
+
+# %% ../nbs/08b_power.ipynb #08p00052
+class Plan(NamedTuple):
+    "How many tweets, and what the number rests on"
+
+    tweets: int | Unavailable
+    advantage: float  # that the test will see
+    deviation: float  # of one tweet's score, or difference of scores
+    level: float  # one-sided, at the last look
+
+# %% ../nbs/08b_power.ipynb #08p00152
+def plan(
+    effect: float,  # true win rate in people's preference
+    ties: float = 0.2,
+    icc: float | None = None,  # share of a score's variance that lies between tweets
+    samples: int = 1,  # replies of each arm to a tweet
+    looks: int = 1,  # equally far apart
+    judge_accuracy: Accuracy | None = None,
+    power: float = 0.8,
+    confidence: float = 0.95,
+    better_by: float = 0.075,
+) -> Plan:
+    "Tweets with which GO has the chance `power`, if `effect` is true"
+    import numpy
+
+    if not 0.5 < effect < 1:
+        raise ValueError(f"effect {effect}: a true win rate above 0.5; for scores there is plan_scores")
+    level, left = _level_and_left(icc, samples, looks, power, 1 - confidence)
+    seen = seen_by_judge(effect, sum(judge_accuracy) / 2) if judge_accuracy else effect
+    won, tied, _ = shares(seen, ties)
+    deviation = math.sqrt((won + tied / 4 - seen**2) * left)
+    goal = goals(better_by, judge_accuracy)[0]
+    sizes = numpy.arange(StatsParams().tweets_min, TWEETS_MAX + 1)
+    steps = 0.5 * left / sizes  # the coin's, finer with several replies
+    known = chance_to_decide(sizes, seen, deviation, (goal, None), level, (steps, 0.0))
+    why = f"{effect:.1%} looks like {seen:.1%}, and GO asks for an estimate of {goal:.1%}"
+    return Plan(_fewest(sizes, known, power, why), seen - 0.5, deviation, level)
+
+# %% ../nbs/08b_power.ipynb #08p00053
+def _level_and_left(icc, samples: int, looks: int, power: float, level: float) -> tuple[float, float]:
+    "The last look's level, and the share of the variance that is left"
+    if not 0 < power < 1: raise ValueError(f"power {power}: a chance between 0 and 1, such as 0.8")
+    if not 0 < level < 0.5: raise ValueError(f"confidence {1 - level:g}: between 0.5 and 1, such as 0.95")
+    if looks < 1: raise ValueError(f"looks {looks}: at least one")
+    if samples < 1: raise ValueError(f"samples {samples}: at least one reply to a tweet")
+    if icc is None and samples > 1:
+        raise ValueError(f"samples {samples}: what they save depends on icc; give the share between tweets")
+    if icc is not None and not 0 <= icc <= 1: raise ValueError(f"icc {icc}: a share from 0 to 1")
+    left = 1.0 if icc is None else icc + (1 - icc) / samples
+    return (level if looks == 1 else look_levels(list(range(1, looks + 1)), level)[-1]), left
+
+
+def _fewest(sizes, known, power: float, why: str) -> int | Unavailable:
+    "The number from which on the chance is never below `power`"
+    import numpy
+
+    short = numpy.flatnonzero(known < power)
+    if not len(short): return int(sizes[0])
+    if short[-1] + 1 < len(sizes): return int(sizes[short[-1] + 1])
+    return unavailable(f"more than {TWEETS_MAX:,} tweets: {why}")
+
+# %% ../nbs/08b_power.ipynb #08p00058
+def plan_scores(
+    d: float,  # difference of the arms' means, in standard deviations of one arm's scores
+    rho: float = 0.0,  # correlation of the arms' scores over tweets
+    icc: float | None = None,  # share of the difference's variance that lies between tweets
+    samples: int = 1,  # replies of each arm to a tweet
+    looks: int = 1,
+    power: float = 0.8,
+    confidence: float = 0.95,
+) -> Plan:
+    "Tweets with which a paired, two-sided test of scores finds `d` with the chance `power`"
+    import numpy
+    from scipy.special import nctdtr, stdtrit
+
+    if d == 0 or not math.isfinite(d): raise ValueError(f"d {d}: no test finds an effect of nothing")
+    if not -1 < rho < 1: raise ValueError(f"rho {rho}: a correlation between -1 and 1")
+    level, left = _level_and_left(icc, samples, looks, power, (1 - confidence) / 2)
+    deviation, sizes = math.sqrt(2 * (1 - rho) * left), numpy.arange(2, TWEETS_MAX + 1)
+    away = numpy.minimum(abs(d) / deviation * numpy.sqrt(sizes), 30.0)  # beyond 30 the chance is 1
+    known = 1 - numpy.nan_to_num(nctdtr(sizes - 1, away, stdtrit(sizes - 1, 1 - level)))
+    return Plan(_fewest(sizes, known, power, f"d = {d:g} is too small"), abs(d), deviation, level)
+
+# %% ../nbs/08b_power.ipynb #08p00061
+def resolution(
+    tweets: int,
+    ties: float = 0.2,
+    params: StatsParams = StatsParams(),
+    accuracy: Accuracy | None = None,
+    settings: tuple[float, float] = (0.0, 0.0),
+) -> float | Unavailable:  # as the judge sees it
+    "The smallest true win rate that is found, with GO, with the chance `power`"
+    go = lambda truth: operating_characteristics(truth, tweets, ties, params, accuracy, settings)["GO"]
+    low, high = 0.5, 1 - ties / 2
+    if go(high) < params.power:
+        found = f"not even {high:.0%} is found in {params.power:.0%} of runs"
+        return unavailable(f"none: with {tweets} tweets {found}")
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (low, middle) if go(middle) >= params.power else (middle, high)
+    return high
+
+# %% ../nbs/08b_power.ipynb #08p00066
+class Prices(NamedTuple):
+    "Of one more test tweet"
+
+    tweet: float  # dollars for a tweet with its replies
+    question: float  # dollars for one answer of the judge
+    test_share: float = 0.1  # of all tweets (`03b_split`)
+    contrasts: int = 6  # each asked in two orders
+
+
+def price_rows(
+    sizes: list[int],  # test tweets
+    prices: Prices,
+    truths: tuple = (0.5, 0.6, 0.65),
+    ties: float = 0.2,
+) -> list[dict]:
+    "So many tweets, so many dollars, this chance of an answer"
+    answer = lambda truth, tweets: 1 - operating_characteristics(truth, tweets, ties)["INCONCLUSIVE"]
+    found = []
+    for tweets in sizes:
+        bought, asked = math.ceil(tweets / prices.test_share), 2 * prices.contrasts * tweets
+        dollars = {"tweets, $": bought * prices.tweet, "judge, $": asked * prices.question}
+        row = {"test tweets": tweets, "bought": bought, **dollars, "$": sum(dollars.values())}
+        found.append(row | {f"answer at {truth:.0%}": answer(truth, tweets) for truth in truths})
+    return found
+
+# %% ../nbs/08b_power.ipynb #08p00070
+def own_row(
+    stats: dict,  # as `stats.json` holds it
+    effect: float = 0.6,  # in people's preference
+) -> dict:  # chances, rates, or `Unavailable`
+    "How often a run of this size is wrong, and what it can find"
+    tweets, judge, rule = stats["n_tweets"], stats["judge"], stats["rule"]
+    if stats["estimate"] is None or stats["level"] is None:
+        return {"tweets": tweets, "false GO": unavailable(f"{tweets} scored tweets")}
+    ties, settings = ties_of(stats), tuple(stats["settings"])
+    accuracy = Accuracy(judge.get("low", 0.0), judge.get("high", 1.0))
+    params = StatsParams(
+        better_by=rule["better_by"], tweets_min=rule["tweets_min"], confidence=1 - stats["level"])
+    words = lambda truth: operating_characteristics(truth, tweets, ties, params, accuracy, settings)
+    found = {"tweets": tweets, "ties": ties, "false GO": words(0.5)["GO"]}
+    found["resolution, as the judge sees it"] = shown = resolution(tweets, ties, params, accuracy, settings)
+    named = f"GO at {effect:.0%}", "NO-GO at 60%".replace("60%", f"{effect:.0%}")
+    right = judge.get("accuracy")
+    if not isinstance(right, float) or right <= 0.5:
+        why = unavailable("nothing is known of the judge's accuracy, or it is no better than a coin")
+        return found | dict.fromkeys((*named, "resolution"), why)
+    seen = words(seen_by_judge(effect, right))
+    found |= {named[0]: seen["GO"], named[1]: seen["NO-GO"]}
+    if isinstance(shown, Unavailable): return found | {"resolution": shown}
+    truth = 0.5 + (shown - 0.5) / (2 * right - 1)
+    most = seen_by_judge(1.0, right)
+    too_weak = unavailable(f"none: what all people prefer looks like {most:.1%}, and {shown:.1%} is found")
+    return found | {"resolution": truth if truth <= 1 else too_weak}
+
+# %% ../nbs/08b_power.ipynb #08p00170
+def ties_of(stats: dict) -> float:
+    "The share of ties that gives such an interval about such an estimate"
+    from scipy.special import stdtrit
+
+    tweets, mean = stats["n_tweets"], stats["estimate"]
+    if mean in (0.0, 1.0): return 0.0
+    total = tweets + 2 * ADDED
+    centre = (tweets * mean + ADDED) / total
+    half = max(centre - stats["low"], stats["high"] - centre)  # the shorter one may end at 0 or 1
+    t = float(stdtrit(tweets - 1, (1 + stats["rule"]["confidence"]) / 2))
+    squares = ((half / t) ** 2 * (total - 1) + centre**2) * total - ADDED  # of all scores
+    return min(max(4 * (mean - squares / tweets), 0.0), 0.8)  # more would leave no room for a true 60 %

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from .schema import Chart, Unavailable, error_of, unavailable
 from .run import SAMPLE_RUN, Run, disclaimer
-from .charts import COLOURS, bars, bench_table, draw
+from .charts import COLOURS, bench_table, draw
 from .bias import ADDED, mean_interval
 from .plan import ACTORS, price_of_pairs
 from .claude import MODEL, price
@@ -116,13 +116,14 @@ def words_chart(sizes: tuple = (31, 100, 200, 500), ties: float = 0.2) -> Chart:
         axes.remove()
         fields = figure.subplots(1, len(sizes), sharey=True)
         for field, (tweets, rows) in zip(fields, found.items()):
-            field.stackplot(truths, [[row[name] for row in rows] for name in WORDS], colors=WORDS.values())
-            field.set(title=f"{tweets} tweets", xlim=(0.5, 0.65), ylim=(0, 1), xticks=[0.5, 0.575, 0.65])
+            shown = [[row[name] for row in rows] for name in WORDS]
+            field.stackplot(truths, shown, colors=WORDS.values(), labels=WORDS)
+            field.set(title=f"{tweets} tweets", xlim=(0.5, 0.65), ylim=(0, 1))
+            field.set(xticks=[0.5, 0.6], yticks=[0, 0.5, 1])
             field.tick_params(labelsize=7)
-        for name, place in (("NO-GO", 0.88), ("INCONCLUSIVE", 0.5), ("GO", 0.1)):
-            fields[1].text(0.575, place, name, ha="center", fontsize=7)
-        fields[0].set(ylabel="share of runs")
-        figure.supxlabel("true win rate", fontsize=9)
+        key = fields[0].get_legend_handles_labels()
+        figure.legend(*key, loc="outside upper right", ncols=3, frameon=False, fontsize=7)
+        fields[0].set(ylabel="runs", xlabel="true win rate")
 
     said = lambda rows: ", ".join(f"{rows[at]['GO']:.0%} GO at {truths[at]:.0%}" for at in (0, 5, 10, 15))
     return draw(plot, "; ".join(f"{tweets} tweets: {said(rows)}" for tweets, rows in found.items()))
@@ -215,9 +216,11 @@ def curves(
         for name, (x, y, colour, style) in lines.items():
             axes.plot(x, y, style, color=colour, label=name, linewidth=1.4, markersize=4)
         if level is not None: axes.axhline(level, color="black", linewidth=0.7)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.{int(high - low < 0.1)}%}")
         axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
-        axes.legend(frameon=False, fontsize=7)
+        axes.locator_params(nbins=5)
+        axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
 
     said = lambda x, y: f"{y[0]:.1%} at {x[0]:g}, {y[-1]:.1%} at {x[-1]:g}, {min(y):.1%} to {max(y):.1%}"
     return draw(plot, "; ".join(f"{name}: {said(x, y)}" for name, (x, y, *_) in lines.items()), note=note)

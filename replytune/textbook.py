@@ -44,18 +44,18 @@ def scores_chart(
     title: str = "",
 ) -> Chart:
     "Each tweet at its two scores; above the line the first arm is ahead"
-    dots = Counter(zip(other, one))
+    places = Counter(zip(other, one))
 
     def plot(axes):
-        (x, y), sizes = zip(*dots), [18 * count for count in dots.values()]
-        colours = [COLOURS["tuned" if b > a else "base" if b < a else "null"] for a, b in dots]
+        (x, y), sizes = zip(*places), [18 * count for count in places.values()]
+        colours = [COLOURS["tuned" if b > a else "base" if b < a else "null"] for a, b in places]
         axes.scatter(x, y, s=sizes, color=colours, marker="s")
         axes.axline((1, 1), slope=1, color="black", linewidth=0.8)
         axes.set(xlim=(0.6, 10.4), ylim=(0.6, 10.4), xlabel=f"score of {names[1]}", title=title)
         axes.set(ylabel=f"score of {names[0]}", aspect="equal")
 
-    ahead = sum(count for (a, b), count in dots.items() if b > a)
-    behind = sum(count for (a, b), count in dots.items() if b < a)
+    ahead = sum(count for (a, b), count in places.items() if b > a)
+    behind = sum(count for (a, b), count in places.items() if b < a)
     level = len(one) - ahead - behind
     alt = f"{names[0]} ahead of {names[1]} on {ahead} tweets, behind on {behind}, level on {level}"
     return draw(plot, alt, width=4.2, height=4)

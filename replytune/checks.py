@@ -51,6 +51,7 @@ class Judged(NamedTuple):
     primary: str = "tuned-base"
     null: str = "null-base"
     unscored_max: float = 0.02  # share of unanswered questions that a valid measurement may have
+    ratings: list[dict] = []  # scores of single replies, where the judge gave any
 
 # %% ../nbs/07g_checks.ipynb #07g00014
 def sound_example(tweets: int = 40) -> Judged:

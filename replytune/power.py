@@ -15,14 +15,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .schema import Chart, Unavailable, error_of, unavailable
-from .run import SAMPLE_RUN, Run, disclaimer
+from .run import SAMPLE_RUN, Run, disclaimer, stored_params
 from .charts import COLOURS, bench_table, draw
 from .bias import ADDED, mean_interval
 from .plan import ACTORS, price_of_pairs
 from .claude import MODEL, price
+from .looks import look_levels, marks
 from replytune.stats import (
-    TWEETS_MAX, Accuracy, Seen, StatsParams, chance_to_decide, decide, goals, look_level, look_levels,
-    marks, tweets_needed, word,
+    TWEETS_MAX, Accuracy, Seen, StatsParams, chance_to_decide, decide, goals, look_level, tweets_needed, word,
 )
 
 # %% ../nbs/08b_power.ipynb #08p00009
@@ -326,8 +326,7 @@ def plan(
     deviation = math.sqrt((won + tied / 4 - seen**2) * left)
     goal = goals(better_by, judge_accuracy)[0]
     sizes = numpy.arange(StatsParams().tweets_min, TWEETS_MAX + 1)
-    steps = 0.5 * left / sizes  # the coin's, finer with several replies
-    known = chance_to_decide(sizes, seen, deviation, (goal, None), level, (steps, 0.0))
+    known = chance_to_decide(sizes, seen, deviation, (goal, None), level, grain=left)  # finer with several
     why = f"{effect:.1%} looks like {seen:.1%}, and GO asks for an estimate of {goal:.1%}"
     return Plan(_fewest(sizes, known, power, why), seen - 0.5, deviation, level)
 

@@ -321,7 +321,7 @@ def plan(
     if not 0.5 < effect < 1:
         raise ValueError(f"effect {effect}: a true win rate above 0.5; for scores there is plan_scores")
     level, left = _level_and_left(icc, samples, looks, power, 1 - confidence)
-    seen = seen_by_judge(effect, sum(judge_accuracy) / 2) if judge_accuracy else effect
+    seen = seen_by_judge(effect, judge_accuracy.guess) if judge_accuracy else effect
     won, tied, _ = shares(seen, ties)
     deviation = math.sqrt((won + tied / 4 - seen**2) * left)
     goal = goals(better_by, judge_accuracy)[0]
@@ -430,7 +430,8 @@ def own_row(
     if stats["estimate"] is None or stats["level"] is None:
         return {"tweets": tweets, "false GO": unavailable(f"{tweets} scored tweets")}
     ties, settings = ties_of(stats), tuple(stats["settings"])
-    accuracy = Accuracy(judge.get("low", 0.0), judge.get("high", 1.0))
+    ends = (judge["low"], judge["high"], judge["accuracy"]) if "low" in judge else (0.0, 1.0)
+    accuracy = Accuracy(*ends)
     params = StatsParams(
         better_by=rule["better_by"], tweets_min=rule["tweets_min"], confidence=1 - stats["level"])
     words = lambda truth: operating_characteristics(truth, tweets, ties, params, accuracy, settings)

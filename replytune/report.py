@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLOUR_OF', 'MEANING', 'REPORT_READS', 'ReportParams', 'verdict_sentence', 'needed_sentence', 'rule_sentence',
-           'judge_sentence', 'contrast_rows', 'control_cells', 'arm_cells', 'rate_cells', 'funnel', 'funnel_chart',
-           'side_by_side', 'rejected_examples', 'provenance', 'figures_of', 'read_stats', 'render', 'report_stage']
+           'judge_sentence', 'contrast_rows', 'control_cells', 'arm_cells', 'rate_cells', 'textbook_cells', 'funnel',
+           'funnel_chart', 'side_by_side', 'rejected_examples', 'provenance', 'figures_of', 'read_stats', 'render',
+           'report_stage']
 
 # %% ../nbs/09_report.ipynb #a15b7a2b
 import json
@@ -182,6 +183,15 @@ def _share(row: dict) -> dict[str, str]:
     if "low" not in row: return {"share": f"unavailable: {row['estimate']['unavailable']}", "interval": ""}
     return {"share": f"{row['estimate']:.1%}", "interval": f"{row['low']:.1%} to {row['high']:.1%}"}
 
+# %% ../nbs/09_report.ipynb #09t10002
+def textbook_cells(stats: dict) -> list[tuple[str, str]]:
+    "The textbook's numbers as names and texts; one row with the reason where there are none"
+    found = stats["textbook"]
+    if "unavailable" in found: return [("scores of single replies", f"unavailable: {found['unavailable']}")]
+    shown = lambda value: value if isinstance(value, (str, int)) else f"{value:.3g}"
+    said = lambda value: f"unavailable: {value['unavailable']}" if isinstance(value, dict) else shown(value)
+    return [(name.replace("_", " "), str(said(value))) for name, value in found.items() if name != "contrast"]
+
 # %% ../nbs/09_report.ipynb #4d2ee4cf
 def funnel(manifest: dict[str, dict]) -> list[tuple[str, int]]:
     "What was left after each step"
@@ -265,8 +275,8 @@ def read_stats(run: Run) -> dict:
     try: stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise StageError(f"stats.json is damaged ({error.msg}); run stage 08 again (FROM=08)") from None
-    wanted = "decision why estimate level marks split checks claim judge rates habits robustness strengths"
-    if missing := [name for name in wanted.split() if name not in stats]:
+    wanted = "decision estimate level marks split checks claim judge rates habits robustness strengths"
+    if missing := [name for name in [*wanted.split(), "textbook"] if name not in stats]:
         raise StageError(f"stats.json lacks {', '.join(missing)}: an older stage 08 wrote it; run FROM=08")
     return stats
 
@@ -286,7 +296,7 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
         stats=stats, colour=COLOUR_OF[stats["decision"]], sentence=verdict_sentence(stats),
         rule=rule_sentence(stats), judge=judge_sentence(stats["judge"]), contrasts=contrast_rows(stats),
         controls=control_cells(stats), arms=arm_cells(stats), rates=rate_cells(stats),
-        habits=stats.get("habits", {}).get(stats["contrast"], {}),
+        habits=stats["habits"][stats["contrast"]], textbook=textbook_cells(stats),
         figures=figures, figure=lambda chart: Markup("<figure>{}</figure>").format(Markup(chart.svg)),
         warnings=manifest["06_train"]["notes"]["warnings"],
         tweets=side_by_side(read_records(run / "reviewed.jsonl"), arms), examples_open=params.examples_open,

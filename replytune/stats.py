@@ -136,6 +136,9 @@ class Accuracy(NamedTuple):
     high: float
     best: float | None = None  # the estimate; `None`: halfway
 
+    @property
+    def guess(self) -> float: return (self.low + self.high) / 2 if self.best is None else self.best
+
 
 def goals(
     better_by: float,  # in people's preference
@@ -145,7 +148,7 @@ def goals(
     shown = lambda right: 0.5 + (2 * right - 1) * better_by
     if accuracy is None: return shown(1.0), shown(1.0)
     if accuracy.low <= 0.5: return shown(1.0), None  # it may be a coin: of that nothing is too small
-    return shown(accuracy.best or (accuracy.low + accuracy.high) / 2), shown(accuracy.low)
+    return shown(accuracy.guess), shown(accuracy.low)
 
 # %% ../nbs/08_stats.ipynb #08d1e2f3
 class Seen(NamedTuple):

@@ -171,7 +171,7 @@ def test_plan_says_what_moves_it():
     assert plan(0.62, icc=1.0, samples=9).tweets == base > plan(0.62, icc=0.0, samples=2).tweets
     assert base <= plan(0.62, looks=3).tweets < 1.15 * base and plan(0.62, looks=3).level < plan(0.62).level == pytest.approx(0.05)
     assert plan(0.62, judge_accuracy=Accuracy(1.0, 1.0)) == plan(0.62)
-    for hopeless in (plan(0.56), plan(0.6, judge_accuracy=WEAK), plan_scores(0.01)):
+    for hopeless in (plan(0.56), plan(0.6, judge_accuracy=Accuracy(0.45, 0.6)), plan_scores(0.01)):
         assert isinstance(hopeless.tweets, Unavailable) and "10,000" in hopeless.tweets.reason
 
 

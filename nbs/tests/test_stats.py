@@ -125,9 +125,9 @@ def test_no_go_needs_a_judge_that_could_have_seen_it(accuracy, word):
 
 
 def test_a_weak_judge_shrinks_what_it_shows():
-    assert goals(0.075, None) == (0.575, 0.575) and goals(0.075, Accuracy(0.62, 0.62)) == (pytest.approx(0.518), pytest.approx(0.518))
+    assert goals(0.075, None) == (0.575, 0.575) and goals(0.075, Accuracy(0.55, 0.8, 0.62)) == (pytest.approx(0.518), pytest.approx(0.5075))
     decided = decide({str(n): float(n % 100 < 55) for n in range(1000)}, accuracy=Accuracy(0.6, 0.7))
-    assert decided.decision == "GO" and decided.goal == pytest.approx(0.53)  # 55 % on its scale are more than 57.5 % of people's
+    assert decided.decision == "GO" and decided.goal == pytest.approx(0.5225)  # 55 % on its scale are more than 57.5 % of people's
     assert decide({str(n): float(n % 100 < 55) for n in range(1000)}).decision == "INCONCLUSIVE"
 
 

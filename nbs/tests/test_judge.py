@@ -11,7 +11,7 @@ from replytune.run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, sample_copy,
 from replytune.generate import Generation
 from replytune.judge import (
     ANSWERS, JUDGES, Evidence, Judge, JudgeParams, Question, Score, Unscored, Verdict, all_questions, answer_key, answers_of, judge_stage, judgements,
-    turned_down_for_likes,
+    drop_unusable, turned_down_for_likes,
 )
 from replytune.ranker import make_ranker
 from replytune.gate import favourite_reply
@@ -256,3 +256,28 @@ def test_no_generated_text_reaches_a_judge_before_the_arms_do():
 def test_every_judge_of_the_table_keeps_to_the_protocol(ranker):
     assert isinstance(ranker.compare("t", "a", "b"), Verdict) and isinstance(ranker.rate("t", "a"), Score)
     assert Run("nbs/results/sample").manifest()["07_judge"]["models"]["judge"] == "ranker"
+
+
+# money
+
+def test_a_judge_that_costs_and_knows_no_reply_is_not_asked_about_the_arms(costly):
+    run = sample_copy("07_judge")
+    judge_stage(JudgeParams(run=str(run.folder), judge="costly", dollars_max=1e6, **QUICK))
+    asked, rows = Costly.asked, read_rows(run / "judgements.jsonl")
+    assert {row["score_first"] for row in rows} == {None} and all("the judge failed" in row["unscored"] and "despite_controls" in row["unscored"] for row in rows)
+    assert "unavailable" in str(read_rows(run / "judge_arms.jsonl")[0]) and json.loads((run / "registered.json").read_text())["before"] == []
+    stats_stage(StatsParams(run=str(run.folder)))
+    report_stage(ReportParams(run=str(run.folder)))
+    assert json.loads((run / "stats.json").read_text())["decision"] == "INVALID" and "not asked" in (run / "report.html").read_text()
+    judge_stage(JudgeParams(run=str(run.folder), judge="costly", dollars_max=1e6, despite_controls=True, **QUICK))
+    assert Costly.asked > asked and None not in {row["score_first"] for row in read_rows(run / "judgements.jsonl")}
+
+
+def test_what_was_unusable_is_asked_again_on_request(costly, tmp_path):
+    log = tmp_path / "log.jsonl"
+    question = Question("1", "t", "aa", "b")
+    class Mute(Costly):
+        def compare(self, tweet, first, second): return Unscored(reason="the answer was cut off")
+    assert isinstance(answers_of(Mute(), [question], log)[0], Unscored) and isinstance(answers_of(Costly(), [question], log)[0], Unscored)
+    drop_unusable(log)
+    assert answers_of(Costly(), [question], log)[0].winner == "first" and len(read_rows(log)) == 1

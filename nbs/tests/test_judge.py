@@ -229,6 +229,38 @@ def test_answers_name_no_text_and_can_be_forgotten(costly, tmp_path):
     assert not any(sha256(train.reply)[:32] in row["texts"] for row in after)
 
 
+# money, and a judge that is not worth it
+
+def through_the_line(run: Run, **more) -> dict:
+    "Stages 07 to 09 with a judge that costs something; the decision"
+    params = dict(run=str(run.folder), judge="costly", dollars_max=1e6, **QUICK) | dict(rate_arms=True) | more
+    judge_stage(JudgeParams(**params))
+    stats_stage(StatsParams(run=str(run.folder)))
+    report_stage(ReportParams(run=str(run.folder)))
+    return json.loads((run / "stats.json").read_text())
+
+
+def test_a_judge_that_knows_no_reply_is_not_paid_for_the_arms_until_somebody_insists(costly):
+    run = sample_copy("07_judge")
+    stats = through_the_line(run)
+    rows, asked = read_rows(run / "judgements.jsonl"), Costly.asked
+    assert {row["score_first"] for row in rows} == {None} and {row["unscored"] for row in read_rows(run / "ratings.jsonl")} == {rows[0]["unscored"]}
+    assert re.match(r"not asked, as the judge failed \d+ of \d+ controls", rows[0]["unscored"])
+    assert all("not asked" in row["own place preferred"]["unavailable"] for row in read_rows(run / "judge_arms.jsonl"))
+    assert stats["decision"] == "INVALID" and "not asked" in stats["why"] and "not asked" in (run / "report.html").read_text()
+    assert not any("not asked" in row.get("reason", "") for row in read_rows(run / ANSWERS))  # what nobody said is no answer
+    through_the_line(run)
+    assert Costly.asked == asked  # a second run pays nothing, either
+    stats = through_the_line(run, despite_controls=True)
+    assert Costly.asked > asked and all(row["score_first"] is not None for row in read_rows(run / "judgements.jsonl")) and stats["estimate"] is not None
+
+
+def test_a_free_judge_answers_although_it_fails():
+    run = sample_copy("07_judge")
+    judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    assert any(row["failed"] for row in read_rows(run / "judge_controls.jsonl")) and all(row["score_first"] is not None for row in read_rows(run / "judgements.jsonl"))
+
+
 # evidence
 
 def test_only_likes_bring_a_reply_back():

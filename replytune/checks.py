@@ -58,7 +58,8 @@ def sound_example(tweets: int = 40) -> Judged:
     "A made-up run in which every check passes"
     said = lambda arm, id: f"The {arm} model's answer to question {id}."
     reply = lambda arm, id, seed: {
-        "tweet_id": id, "reply": said(arm, id), "model": "5532ba79", "prompt": "11ad5ad0", "seed": seed,
+        "tweet_id": id, "reply": said(arm, id), "seed": seed,
+        "model": "5532ba79", "prompt": "11ad5ad0", "sampling": "c1aa9d3b",
     }
     ids = [str(number) for number in range(tweets)]
     arms = enumerate(("base", "null", "tuned"))
@@ -147,7 +148,7 @@ def null_is_the_same(given: Judged) -> str | None:
     one, other = ({row["tweet_id"]: row for row in each} for each in rows)
     if not one.keys() & other.keys(): return f"the replies of {given.null} have no tweet in common"
     for id in sorted(one.keys() & other.keys()):
-        for what in ("model", "prompt"):
+        for what in ("model", "prompt", "sampling"):
             if one[id].get(what) is None: return f"nothing is noted of the {what} behind {given.null}"
             if one[id][what] != other[id].get(what): return f"the arms of {given.null} differ in {what}"
         if one[id]["seed"] == other[id]["seed"]: return f"the arms of {given.null} have one seed"

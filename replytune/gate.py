@@ -141,6 +141,7 @@ def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
     mean = lambda scores: dict(zip(("accuracy", "low", "high"), ends(scores)))
     own = [sum(answer) / 2 for answer in answers]
     rows = [named | mean(own) | _about(known, answers)]
+    rows[0] |= {f"power at {truth:.0%}": round(power_at(rows[0], truth), 3) for truth in (0.6, 0.65)}
     for name, measure in TRIVIAL.items():
         scores = trivial_scores(known, measure)
         lead, low, high = ends([mine - other for mine, other in zip(own, scores)])
@@ -205,7 +206,8 @@ def measures_engagement(rows: list[dict]) -> tuple[bool, str]:
     if own["low"] <= 0.5:
         truth = max(0.55, own["accuracy"])
         pairs = pairs_needed(own, truth)
-        needed = f"if it is right in {truth:.0%} of all such pairs, about {pairs} would show it"
+        size = f"one that is right in 60% would be seen in {power_at(own, 0.6):.0%} of such runs"
+        needed = f"{size}; if it is right in {truth:.0%} of all such pairs, about {pairs} would show it"
         return False, f"{said}, which a coin might be; {needed} in four runs of five"
     if worse := [name for name, row in others.items() if row["lead high"] < 0]:
         return False, f"{said}, and is shown to be worse than \"{worse[0]}\""

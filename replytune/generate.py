@@ -114,6 +114,7 @@ class Generation(Record):
     seed: int | None = None
     model: str | None = None  # hash of the weights
     prompt: str | None = None  # hash of the prompt
+    sampling: str | None = None  # hash of how its tokens were drawn, and how many at most
     neighbours: list[str] = []  # reply ids shown to the rag arm
 
 # %% ../nbs/05_generate.ipynb #05r10002
@@ -305,6 +306,7 @@ def generate_arm(
     "Replies of one arm"
     sampling, most = settings_of(arm, generator.params)
     ids, hashes = sorted(prompts, key=int), {id: sha256(prompt)[:16] for id, prompt in prompts.items()}
+    drawn = sha256(json.dumps([sampling, most]))[:16]
     shaped = json.dumps([generator.weights, sampling, most, seed])
     keys = {id: sha256(f"{shaped} {id} {hashes[id]}")[:32] for id in ids}
     wanted = [Wanted(keys[id], prompts[id], row_number(id, seed)) for id in ids]
@@ -316,7 +318,8 @@ def generate_arm(
         reply, reason, repairs = read_reply(written)
         rows.append(Generation(
             tweet_id=id, arm=arm, reply=reply, reason=reason, tokens=written.tokens,
-            finished=written.finished, repairs=repairs, seed=seed, model=generator.weights, prompt=hashes[id],
+            finished=written.finished, repairs=repairs, seed=seed,
+            model=generator.weights, prompt=hashes[id], sampling=drawn,
             neighbours=(shown or {}).get(id, []),
         ))
     return rows

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LOSERS', 'COUNTED', 'FIRST', 'SECOND', 'EMOJI', 'RELATION', 'OCCURS', 'STEP', 'FINE', 'GRID', 'FOLDS', 'LIKES_LEAST',
-           'WINDOWS', 'COMPARISONS_LEAST', 'PARTS', 'VARIANTS', 'Loser', 'shuffled', 'plain_words', 'resaid',
+           'WINDOWS', 'COMPARISONS_LEAST', 'PARTS', 'NEARLY', 'VARIANTS', 'Loser', 'shuffled', 'plain_words', 'resaid',
            'first_half', 'form_features', 'Seen', 'Features', 'content_words', 'Scale', 'fit_scale', 'scaled',
            'outside', 'Preference', 'fit_preference', 'fold_of', 'Bound', 'fit_bounds', 'elsewhere', 'preference_pairs',
-           'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste', 'Ranker', 'verdict_of', 'ranker_variants',
-           'fit_ranker', 'make_ranker']
+           'nuisance_terms', 'fit_liking', 'Taste', 'fit_taste', 'word_pairs', 'Ranker', 'verdict_of',
+           'ranker_variants', 'fit_ranker', 'make_ranker']
 
 # %% ../nbs/07b_ranker.ipynb #07r00004
 import math
@@ -377,6 +377,15 @@ def fit_taste(pairs: list[Pair], features: Features, params: JudgeParams) -> Tas
     fair = params.like_ratio_min, params.pair_hours_max
     return Taste(seen, bounds, people, fit_liking(pairs, features, people, *fair))
 
+# %% ../nbs/07b_ranker.ipynb #07r90002
+NEARLY = 0.6  # share of a text's neighbouring words that stand so in a train text
+
+
+def word_pairs(text: str) -> set[tuple[str, ...]]:
+    "Words that follow each other, without case or punctuation"
+    words = re.findall(r"\w+", text.casefold())
+    return set(zip(words, words[1:])) or {tuple(words)}
+
 # %% ../nbs/07b_ranker.ipynb #07r00030
 class Ranker(Judge):
     "Strength of a reply: how far outside, how far from sound, and how well liked, each with its weight"
@@ -390,13 +399,29 @@ class Ranker(Judge):
         self.folds = {
             copy_key(text): fold[pair.cluster] for pair in train for text in (pair.tweet, pair.reply)
         }
+        self._texts = {text: fold[pair.cluster] for pair in train for text in (pair.tweet, pair.reply)}
+        self._with = defaultdict(list)  # the train texts that two words stand in, one behind the other
+        for text in self._texts:
+            for two in word_pairs(text): self._with[two].append(text)
+
+    def fold_of_text(self, text: str) -> int | None:
+        "The fold of a train text, or of one that is nearly it: most of its words, in their order"
+        if (key := copy_key(text)) in self.folds: return self.folds[key]
+        own = word_pairs(text)
+        shared = Counter(other for two in own for other in self._with.get(two, ()))
+        nearest, count = max(shared.items(), key=lambda each: each[1], default=("", 0))
+        return self._texts[nearest] if count and count >= NEARLY * len(own) else None
+
+    def _own_fold(self, tweet: str, reply: str) -> int | None:
+        fold = self.fold_of_text(reply)
+        return self.fold_of_text(tweet) if fold is None else fold
 
     @property
     def weights(self) -> list[float]: return [getattr(self.params, f"{part}_weight") for part in PARTS]
 
     def compare(self, tweet: str, first: str, second: str) -> Verdict:
         "Which of the two is the better reply, and which of the two questions decided"
-        known = [self.folds[key] for key in map(copy_key, (tweet, first, second)) if key in self.folds]
+        known = [fold for fold in map(self.fold_of_text, (tweet, first, second)) if fold is not None]
         both = [(tweet, first), (tweet, second)]
         one, other = self.parts(both, known[0] if known else None) * self.weights  # both by the same tastes
         return verdict_of(dict(zip(PARTS, map(float, one - other))), self.params.tie_width)
@@ -422,8 +447,7 @@ class Ranker(Judge):
             seen = self.features.of(new)
             each = numpy.stack([taste.parts(seen) for taste in self.tastes])
             self._known |= {texts: each[:, place] for place, texts in enumerate(new)}
-        own = lambda tweet, reply: self.folds.get(copy_key(reply), self.folds.get(copy_key(tweet)))
-        folds = [own(*texts) if fold == -1 else fold for texts in asked]
+        folds = [self._own_fold(*texts) if fold == -1 else fold for texts in asked]
         known = [self._known[texts] for texts in asked]
         return numpy.array([
             rows.mean(axis=0) if blind is None else rows[blind] for rows, blind in zip(known, folds)

@@ -11,7 +11,7 @@ from replytune.run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, sample_copy,
 from replytune.generate import Generation
 from replytune.judge import (
     ANSWERS, JUDGES, Evidence, Judge, JudgeParams, Question, Score, Unscored, Verdict, all_questions, answer_key, answers_of, judge_stage, judgements,
-    turned_down_for_likes,
+    drop_unusable, turned_down_for_likes,
 )
 from replytune.ranker import make_ranker
 from replytune.gate import favourite_reply
@@ -240,19 +240,16 @@ def through_the_line(run: Run, **more) -> dict:
     return json.loads((run / "stats.json").read_text())
 
 
-def test_a_judge_that_knows_no_reply_is_not_paid_for_the_arms_until_somebody_insists(costly):
+def test_what_a_judge_was_not_asked_is_said_in_every_file_and_paid_by_nobody(costly):
     run = sample_copy("07_judge")
     stats = through_the_line(run)
     rows, asked = read_rows(run / "judgements.jsonl"), Costly.asked
-    assert {row["score_first"] for row in rows} == {None} and {row["unscored"] for row in read_rows(run / "ratings.jsonl")} == {rows[0]["unscored"]}
-    assert re.match(r"not asked, as the judge failed \d+ of \d+ controls", rows[0]["unscored"])
-    assert all("not asked" in row["own place preferred"]["unavailable"] for row in read_rows(run / "judge_arms.jsonl"))
-    assert stats["decision"] == "INVALID" and "not asked" in stats["why"] and "not asked" in (run / "report.html").read_text()
+    assert re.match(r"not asked, as the judge failed \d+ of \d+ controls", rows[0]["unscored"]) and rows[0]["unscored"].partition(";")[0] in stats["why"] + str(stats["checks"])
+    assert {row["unscored"] for name in ("judgements.jsonl", "ratings.jsonl") for row in read_rows(run / name)} == {rows[0]["unscored"]}
+    assert {row["own place preferred"]["unavailable"] for row in read_rows(run / "judge_arms.jsonl")} == {rows[0]["unscored"]}
     assert not any("not asked" in row.get("reason", "") for row in read_rows(run / ANSWERS))  # what nobody said is no answer
     through_the_line(run)
     assert Costly.asked == asked  # a second run pays nothing, either
-    stats = through_the_line(run, despite_controls=True)
-    assert Costly.asked > asked and all(row["score_first"] is not None for row in read_rows(run / "judgements.jsonl")) and stats["estimate"] is not None
 
 
 def test_a_free_judge_answers_although_it_fails():
@@ -288,3 +285,28 @@ def test_no_generated_text_reaches_a_judge_before_the_arms_do():
 def test_every_judge_of_the_table_keeps_to_the_protocol(ranker):
     assert isinstance(ranker.compare("t", "a", "b"), Verdict) and isinstance(ranker.rate("t", "a"), Score)
     assert Run("nbs/results/sample").manifest()["07_judge"]["models"]["judge"] == "ranker"
+
+
+# money
+
+def test_a_judge_that_costs_and_knows_no_reply_is_not_asked_about_the_arms(costly):
+    run = sample_copy("07_judge")
+    judge_stage(JudgeParams(run=str(run.folder), judge="costly", dollars_max=1e6, **QUICK))
+    asked, rows = Costly.asked, read_rows(run / "judgements.jsonl")
+    assert {row["score_first"] for row in rows} == {None} and all("the judge failed" in row["unscored"] and "despite_controls" in row["unscored"] for row in rows)
+    assert "unavailable" in str(read_rows(run / "judge_arms.jsonl")[0]) and json.loads((run / "registered.json").read_text())["before"] == []
+    stats_stage(StatsParams(run=str(run.folder)))
+    report_stage(ReportParams(run=str(run.folder)))
+    assert json.loads((run / "stats.json").read_text())["decision"] == "INVALID" and "not asked" in (run / "report.html").read_text()
+    judge_stage(JudgeParams(run=str(run.folder), judge="costly", dollars_max=1e6, despite_controls=True, **QUICK))
+    assert Costly.asked > asked and None not in {row["score_first"] for row in read_rows(run / "judgements.jsonl")}
+
+
+def test_what_was_unusable_is_asked_again_on_request(costly, tmp_path):
+    log = tmp_path / "log.jsonl"
+    question = Question("1", "t", "aa", "b")
+    class Mute(Costly):
+        def compare(self, tweet, first, second): return Unscored(reason="the answer was cut off")
+    assert isinstance(answers_of(Mute(), [question], log)[0], Unscored) and isinstance(answers_of(Costly(), [question], log)[0], Unscored)
+    drop_unusable(log)
+    assert answers_of(Costly(), [question], log)[0].winner == "first" and len(read_rows(log)) == 1

@@ -13,19 +13,20 @@ import unicodedata
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 from hypothesis import given, strategies as st
 
 import replytune.judge_models as page
-from replytune.schema import error_of, replies_file
+from replytune.schema import StageError, error_of, replies_file
 from replytune.files import read_rows
 from replytune.run import sample_rows
 from replytune.models import find_model
 from replytune.judge import Cost, Judge, JudgeParams, Question, Score, Unscored, Verdict, answer_key, answers_of, score_of
 from replytune.judge_models import (
-    FORMS, INJECTIONS, ChatServer, LocalJudge, OpenAIJudge, answer_schema, in_threads, injection_report, judge_key, judge_messages,
+    FORMS, INJECTIONS, WORDINGS, ChatServer, LocalJudge, OpenAIJudge, answer_schema, in_threads, injection_report, judge_key, judge_messages,
     make_local, make_openai, one_token_prompt, quoted, read_answer, suspicious,
 )
 
@@ -613,3 +614,30 @@ def test_honest_replies_show_no_sign(text): assert suspicious(text) == []
 
 @given(NASTY)
 def test_looking_never_fails(text): assert set(suspicious(text)) <= set(INJECTIONS)
+
+
+# what an answer costs
+
+def test_a_server_elsewhere_needs_its_prices():
+    far = SimpleNamespace(where="https://api.example.com/v1", name="far", model="far")
+    for named in ({}, {"dollars_per_million_in": 1.0}, {"dollars_per_million_out": 1.0}):
+        with pytest.raises(StageError, match="dollars_per_million_in and dollars_per_million_out"): OpenAIJudge(far, JudgeParams(**named))
+    judge = OpenAIJudge(far, JudgeParams(dollars_per_million_in=2.0, dollars_per_million_out=8.0))
+    assert 0.0005 < judge.quote([PAIR]) < 0.01 and judge.quote([PAIR] * 3) == pytest.approx(3 * judge.quote([PAIR])) and judge.variants() == {}
+    assert set(OpenAIJudge(far, JudgeParams(dollars_per_million_in=2.0, dollars_per_million_out=8.0, pay_variants=True)).variants()) == set(WORDINGS)
+
+
+def test_the_limit_in_dollars_holds_while_questions_are_asked():
+    said = SimpleNamespace(choices=[SimpleNamespace(finish_reason="stop", message=SimpleNamespace(content='{"reasoning": "x", "winner": "A"}', refusal=None))], usage=SimpleNamespace(prompt_tokens=400_000, completion_tokens=50))
+    far = SimpleNamespace(where="https://api.example.com/v1", name="far", model="far", chat=lambda turns, **settings: said)
+    judge = OpenAIJudge(far, JudgeParams(dollars_per_million_in=1.0, dollars_per_million_out=1.0, dollars_max=1.0))
+    answers = [judge.answer(PAIR) for _ in range(3)]
+    assert answers[0].cost.dollars == pytest.approx(0.40005)
+    with pytest.raises(StageError, match=r"\$1.20 are spent with openai far"): judge.answer(PAIR)
+
+
+def test_every_wording_is_another_question_and_keeps_the_fence():
+    keys, shown = {judge_key("m", wording=name) for name in ("", *WORDINGS)}, [judge_messages(PAIR, name) for name in WORDINGS]
+    assert len(keys) == 3 and all(user == judge_messages(PAIR)[1] for _, user in shown) and all("<tweet> tags" in system and '"winner" is "A", "B" or "tie"' in system for system, _ in shown)
+    local = LocalJudge("tiny-qwen3")
+    assert {variant.key for variant in local.variants().values()}.isdisjoint({local.key}) and set(local.variants()) == set(WORDINGS)

@@ -166,3 +166,13 @@ def test_what_never_varies_here_may_vary_elsewhere():
     plain = TRAIN[0].reply
     with_quotes = plain.replace(plain.split()[3], f'"{plain.split()[3]}"', 1)
     assert outside(features.of([(TRAIN[0].tweet, with_quotes)]), scale)[0] <= 2 / 0.5 + 1
+
+
+def test_a_train_reply_with_a_small_change_is_rated_by_tastes_that_have_not_seen_it():
+    ranker = make_ranker(JudgeParams(), PAIRS, resolve(SAMPLE_CACHE))
+    train = [pair for pair in PAIRS if pair.split == "train" and len(pair.reply.split()) >= 8][:40]
+    for pair in train:
+        words = pair.reply.split()
+        changed = [" ".join([*words[:4], "verily", *words[5:]]), pair.reply.upper(), pair.reply.rstrip(".") + " !", " ".join(words[:-1])]
+        assert {ranker.fold_of_text(text) for text in changed} == {ranker.folds[copy_key(pair.reply)]}, pair.reply
+    assert ranker.fold_of_text("A sentence about cheese that nobody in the sample has ever written down.") is None

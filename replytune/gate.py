@@ -413,7 +413,8 @@ def own_place(judge: Judge, texts: dict[str, str], tweets: dict[str, str], given
     scored = [(swap, sum(one + other) / 4) for swap, one, other in both if None not in one + other]
     counted = {"tweets": len({id for swap, _ in scored for id in swap}), "unscored": len(swaps) - len(scored)}
     if counted["tweets"] < 2 * DEALS + 1:
-        few = unavailable(f"{counted['tweets']} tweets with a scored reply; {2 * DEALS + 1} are the least")
+        enough = f"{counted['tweets']} tweets with a scored reply; {2 * DEALS + 1} are the least"
+        few = unavailable(judge.unasked or enough)
         return {"own place preferred": number_or_reason(few), **counted}
     mean, half = _over_pairs(scored)
     ends = [round(end, 4) for end in (mean, max(0.0, mean - half), min(1.0, mean + half))]

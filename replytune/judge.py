@@ -7,7 +7,8 @@ __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'OF_THE_JUDGE', 'F
            'PLANNED', 'SHAPELESS', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored', 'Score', 'Question',
            'Judge', 'score_of', 'comparisons', 'answer_key', 'answers_of', 'drop_unusable', 'Evidence',
            'turned_down_for_likes', 'judgements', 'ratings', 'variant_rows', 'all_questions', 'within_budget',
-           'ask_together', 'worth_asking', 'measurement', 'register', 'measure', 'judge_stage']
+           'ask_together', 'worth_asking', 'measurement', 'planned_rule', 'to_measure', 'measured_before', 'register',
+           'measure', 'judge_stage']
 
 # %% ../nbs/07_judge.ipynb #235daab5
 import json
@@ -136,6 +137,7 @@ class Judge(Protocol):
     key: str = ""  # hash of what shapes an answer beside the texts: model, prompt, settings
     learned_from: int = 0  # comparisons of real replies
     kept: bool = True  # an answer costs time or money, and is never asked for twice
+    unasked: str = ""  # why it is not asked at all; empty: it is
 
     def compare(self, tweet: str, first: str, second: str) -> Verdict | Unscored: ...
 
@@ -259,7 +261,8 @@ _LIKES = {"reply_likes", "unmeasured"}  # a reply that was out before a model lo
 def _asked_about(row: dict, tweets: dict[str, str], arms: Arms) -> Question:
     "The question that a comparison puts to the judge; a reply that is missing is empty"
     texts = [arms[row[at]][row["tweet_id"]].reply or "" for at in ("first", "second")]
-    return Question(row["tweet_id"], tweets[row["tweet_id"]], *texts)
+    said = [text if text.strip() else "" for text in texts]
+    return Question(row["tweet_id"], tweets[row["tweet_id"]], *said)
 
 # %% ../nbs/07_judge.ipynb #d2662c1a
 def judgements(judge: Judge, given: Evidence) -> list[dict]:
@@ -268,12 +271,13 @@ def judgements(judge: Judge, given: Evidence) -> list[dict]:
     tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
     asked = [_asked_about(row, tweets, given.arms) for row in rows]
     answers = answers_of(judge, asked, given.log)
+    silence = [None if judge.unasked else _by_default(question) for question in asked]
     return [
-        row | _beside(row, given.arms) | {"judge": judge.name} | (_by_default(question) or {
+        row | _beside(row, given.arms) | {"judge": judge.name} | (by_default or {
             "score_first": score_of(answer), "probability": getattr(answer, "probability", None),
             "unscored": getattr(answer, "reason", None), "decided_by": getattr(answer, "decided_by", None),
         })
-        for row, question, answer in zip(rows, asked, answers)
+        for row, by_default, answer in zip(rows, silence, answers)
     ]
 
 
@@ -291,7 +295,8 @@ def _beside(row: dict, arms: Arms) -> dict:
     texts, suspicious = [" ".join((reply.reply or "").split()) for reply in pair], resolve_name(FLAGGED)
     lengths = {f"{at}_length": len(reply.reply or "") for at, reply in zip(("first", "second"), pair)}
     ended = {"both_ended": all(reply.finished is not False for reply in pair)}
-    return lengths | ended | {"identical": texts[0] == texts[1], "flagged": any(map(suspicious, texts))}
+    same = texts[0] == texts[1] != ""  # two that are missing are no text
+    return lengths | ended | {"identical": same, "flagged": any(map(suspicious, texts))}
 
 
 FLAGGED = "replytune.judge_models:suspicious"  # does a reply talk to the judge?
@@ -383,14 +388,14 @@ def ask_together(judge: Judge, asked: list[Question], log: Path | None):
 
 
 class _Unasked(Judge):
-    "Stands in for a judge that is not worth its price; what it says is no answer, and is not kept"
+    "Stands in for a judge that is not worth its price; what it says is nobody's answer, and is not kept"
 
     kept = False
 
-    def __init__(self, judge: Judge, why: str): self.name, self.key, self.why = judge.name, judge.key, why
+    def __init__(self, judge: Judge, why: str): self.name, self.key, self.unasked = judge.name, judge.key, why
 
     def answer_all(self, asked: list[Question]) -> Iterator[tuple[int, Answer]]:
-        yield from ((place, Unscored(reason=self.why)) for place in range(len(asked)))
+        yield from ((place, Unscored(reason=self.unasked)) for place in range(len(asked)))
 
 
 def worth_asking(judge: Judge, given: Evidence, controls: list[dict], about_arms: list[Question]) -> Judge:
@@ -427,34 +432,50 @@ def measurement(judge: Judge, given: Evidence, made: dict, rule: dict) -> dict:
     return {"measured": key, "model": model, "judge": judge.name, "rule": rule}
 
 # %% ../nbs/07_judge.ipynb #07r10003
-def register(stage: Stage, judge: Judge, given: Evidence):
+def planned_rule(plan: Path) -> dict:
+    "Stage 08's parameters as the run has planned them, by name; without a plan its defaults"
+    try: sections = json.loads(plan.read_text(encoding="utf-8")) if plan.exists() else {}
+    except ValueError: sections = None
+    if not isinstance(sections, dict) or not isinstance(known := sections.get("08_stats", {}), dict):
+        raise StageError(f"{plan.name} maps no stages to parameters; remove it, or start the run again")
+    return stage_params("08_stats").read(known).model_dump(mode="json", exclude={"run"})
+
+# %% ../nbs/07_judge.ipynb #07r1000c
+def to_measure(stage: Stage, judge: Judge, given: Evidence) -> dict:
+    "What the stage is about to measure, by which rule, on which split"
+    made = stage.run.manifest()["05_generate"]["parameters"]
+    what = measurement(judge, given, made, planned_rule(stage.path(PLANNED)))
+    return what | {"split": made.get("split", "test"), "tweets": len(next(iter(given.arms.values())))}
+
+
+def measured_before(stage: Stage, given: Evidence, what: dict, note: bool) -> list[dict]:
+    "What these test tweets have measured before; `StageError` if they may not measure this as well"
+    if not given.params.run or is_sample(stage.run.manifest()) or what["split"] != "test": return []
+    thing = {name: what[name] for name in ("measured", "model", "judge", "rule")}
+    thing, looks = thing | {"run": stage.run.folder.name}, len(what["rule"]["looks"])
+    ledger, choose = stage.run.folder.parent / SEALS, given.params.choose_on_test
+    return break_seal(ledger, test_tweets(given.pairs), thing, choose, looks, note)
+
+
+def register(stage: Stage, given: Evidence, what: dict, note: bool):
     "Write down, before an arm is asked about, what is measured and by which rule, in `registered.json`"
-    planned, made = stage.path(PLANNED), stage.run.manifest()["05_generate"]["parameters"]
-    rules = stage_params("08_stats")
-    known = json.loads(planned.read_text(encoding="utf-8"))["08_stats"] if planned.exists() else {}
-    rule = rules.read(known).model_dump(mode="json", exclude={"run"})
-    what, split, before = measurement(judge, given, made, rule), made.get("split", "test"), []
-    real = given.params.run and not is_sample(stage.run.manifest())
-    if real and split == "test" and not isinstance(judge, _Unasked):
-        ledger, choose = stage.run.folder.parent / SEALS, given.params.choose_on_test
-        noted, looks = what | {"run": stage.run.folder.name}, len(rule["looks"])
-        before = break_seal(ledger, test_tweets(given.pairs), noted, choose, looks)
+    before = measured_before(stage, given, what, note)
     things = {row.get("measured", row["model"]) for row in before} | {what["measured"]}
     stage.notes["measured on this test split"] = len(things)
     first = next((row["rule"] for row in before if row["model"] == what["model"] and "rule" in row), None)
-    tweets = len(next(iter(given.arms.values())))
-    signed = what | {"split": split, "tweets": tweets, "first_rule": first, "before": before}
+    signed = what | {"first_rule": first, "before": before}
     stage.write(REGISTERED, json.dumps(signed, indent=1) + "\n")
 
 # %% ../nbs/07_judge.ipynb #07r10005
 def measure(stage: Stage, judge: Judge, given: Evidence) -> Judge:
     "Measure the judge, then each arm in its own place; what is returned answers the comparisons"
-    known, about_arms = all_questions(given)
+    (known, about_arms), what = all_questions(given), to_measure(stage, judge, given)
     rows = {file: resolve_name(entry) for file, entry in MEASURES.items()}
+    measured_before(stage, given, what, note=False)
     ask_together(judge, known, given.log)
     for file in OF_THE_JUDGE: stage.write(file, rows[file](judge, given))
     judge = worth_asking(judge, given, read_rows(stage.path("judge_controls.jsonl")), about_arms)
-    register(stage, judge, given)
+    register(stage, given, what, note=not judge.unasked)
     ask_together(judge, about_arms, given.log)
     for file in rows.keys() - set(OF_THE_JUDGE): stage.write(file, rows[file](judge, given))
     return judge

@@ -172,6 +172,7 @@ def break_seal(
     what: dict,  # "measured", a key of all that shapes the measurement, and what it is made of, by name
     choose: bool = False,  # measure another thing all the same
     looks: int = 1,  # that the rule has planned, at ever more tweets
+    note: bool = True,  # `False`: only look whether it would be refused
 ) -> list[dict]:  # what was measured on it before, the oldest first, with "tweets" and "look"
     "Note what is measured on a test split; `StageError` if something else was, or too often"
     rows = read_rows(ledger) if whole_lines(ledger) else []
@@ -182,7 +183,7 @@ def break_seal(
     taken = sum(row["look"] for row in before)
     if noted is None and not choose and (taken < len(before) or taken >= max(1, looks)):
         raise StageError(_refusal(before, what, looks, ledger.name))
-    if noted is None: append_lines(ledger, [{"test": test, **what}])
+    if noted is None and note: append_lines(ledger, [{"test": test, **what}])
     return [{name: value for name, value in row.items() if name != "test"} for row in before]
 
 # %% ../nbs/03b_split.ipynb #03e3d0e2
@@ -197,6 +198,9 @@ def _refusal(before: list[dict], what: dict, looks: int, ledger: str) -> str:
     if other is None:
         sizes = ", ".join(str(row["tweets"]) for row in before)
         said = f"this test split was looked at before, at {sizes} tweets, and {looks} looks were planned"
+    elif _same(other, what):
+        run = other.get("run")
+        said = f"this was measured before (run {run}), on tweets of which some are gone, and others are new"
     else:
         known = [name for name in ("model", "judge", "rule") if name in other and name in what]
         differs = [name for name in known if other[name] != what[name]] or ["sampling, seed or settings"]

@@ -229,6 +229,35 @@ def test_answers_name_no_text_and_can_be_forgotten(costly, tmp_path):
     assert not any(sha256(train.reply)[:32] in row["texts"] for row in after)
 
 
+# money, and a judge that is not worth it
+
+def through_the_line(run: Run, **more) -> dict:
+    "Stages 07 to 09 with a judge that costs something; the decision"
+    params = dict(run=str(run.folder), judge="costly", dollars_max=1e6, **QUICK) | dict(rate_arms=True) | more
+    judge_stage(JudgeParams(**params))
+    stats_stage(StatsParams(run=str(run.folder)))
+    report_stage(ReportParams(run=str(run.folder)))
+    return json.loads((run / "stats.json").read_text())
+
+
+def test_what_a_judge_was_not_asked_is_said_in_every_file_and_paid_by_nobody(costly):
+    run = sample_copy("07_judge")
+    stats = through_the_line(run)
+    rows, asked = read_rows(run / "judgements.jsonl"), Costly.asked
+    assert re.match(r"not asked, as the judge failed \d+ of \d+ controls", rows[0]["unscored"]) and rows[0]["unscored"].partition(";")[0] in stats["why"] + str(stats["checks"])
+    assert {row["unscored"] for name in ("judgements.jsonl", "ratings.jsonl") for row in read_rows(run / name)} == {rows[0]["unscored"]}
+    assert {row["own place preferred"]["unavailable"] for row in read_rows(run / "judge_arms.jsonl")} == {rows[0]["unscored"]}
+    assert not any("not asked" in row.get("reason", "") for row in read_rows(run / ANSWERS))  # what nobody said is no answer
+    through_the_line(run)
+    assert Costly.asked == asked  # a second run pays nothing, either
+
+
+def test_a_free_judge_answers_although_it_fails():
+    run = sample_copy("07_judge")
+    judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    assert any(row["failed"] for row in read_rows(run / "judge_controls.jsonl")) and all(row["score_first"] is not None for row in read_rows(run / "judgements.jsonl"))
+
+
 # evidence
 
 def test_only_likes_bring_a_reply_back():

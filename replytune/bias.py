@@ -400,8 +400,9 @@ def strengths(
     "Bradley-Terry strengths of all arms from all contrasts, the strongest first"
     import numpy
 
-    contrasts = list(dict.fromkeys(row["contrast"] for row in judgements))
-    scores = {contrast: tweet_scores(judgements, contrast)[0] for contrast in contrasts}
+    named = list(dict.fromkeys(row["contrast"] for row in judgements))
+    scores = {contrast: found for contrast in named if (found := tweet_scores(judgements, contrast)[0])}
+    if not (contrasts := list(scores)): return []
     tweets = sorted({id for found in scores.values() for id in found})
     table = numpy.array([[scores[contrast].get(id, numpy.nan) for contrast in contrasts] for id in tweets])
     pairs = [contrast.split("-") for contrast in contrasts]

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from .schema import Chart, StageError, error_of
 from .files import read_rows
-from .run import Run
+from .run import Run, check_input
 from .charts import COLOURS, intervals
 from .bias import interval, planted, tweet_scores
-from .stats import Decision, StatsParams, scores_by_tweet, sign_flip_p
+from .checks import validity_checks
+from .stats import Decision, StatsParams, read_judged, scores_by_tweet, sign_flip_p
 
 # %% ../nbs/08d_choose.ipynb #08d00009
 def worth_of_the_best(
@@ -41,6 +42,7 @@ def choose(
     params: StatsParams = StatsParams(),
 ) -> Decision:  # "winner" (a version, "base", or None), "why", "corrected", "versions", "pairs"
     "The version to go on with, if the data name one"
+    if "base" in scores: raise StageError("base is what versions are compared with; name them otherwise")
     tables = {name: scores_by_tweet(found) for name, found in scores.items()}
     shared = _shared_tweets(tables, params)
     values = {name: [table[id] for id in shared] for name, table in tables.items()}
@@ -87,7 +89,8 @@ def _against_each_other(values: dict[str, list], names: list[str], params: Stats
         halved = [0.5 + gap / 2 for gap in gaps]  # within 0 and 1, as an interval wants it
         low, high = interval(halved, params.confidence)
         ahead = {"ahead by": 2 * sum(halved) / len(halved) - 1, "low": 2 * low - 1, "high": 2 * high - 1}
-        rows.append({"pair": f"{best} against {name}"} | ahead | {"p_holm": sign_flip_p(halved, 2)})
+        p = sign_flip_p(halved, 2, params.permutations, params.seed)
+        rows.append({"pair": f"{best} against {name}"} | ahead | {"p_holm": p})
     corrected = multipletests([row["p_holm"] for row in rows], method="holm")[1] if rows else []
     return [row | {"p_holm": float(p)} for row, p in zip(rows, corrected)]
 
@@ -123,6 +126,11 @@ def compare_runs(
         if split != "dev":
             seen = f"{name} ({run.folder.name}) was judged on {split or 'no known split'}"
             raise StageError(f"{seen}; choose on dev: split: dev in stage 05")
+        check_input(run, "judgements.jsonl")
+        checks = validity_checks(read_judged(run.folder, params))
+        if failed := [f"{check}: {what}" for check, what in checks.items() if what]:
+            unsound = f"{name} ({run.folder.name}) is no sound measurement and chooses nothing"
+            raise StageError(f"{unsound}: {failed[0]}")
         rows = read_rows(run / "judgements.jsonl")
         judges[name] = sorted({row["judge"] for row in rows})
         scores[name] = tweet_scores(rows, params.primary)[0]

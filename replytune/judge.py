@@ -29,7 +29,7 @@ from .charts import counts_table, progress
 from .text import replace_lone_surrogates
 from .clean import repair
 from .split import SEALS, break_seal, test_tweets
-from .generate import Generation
+from .generate import PROMPTED, SYSTEM, Generation
 
 # %% ../nbs/07_judge.ipynb #07a4e5f6
 JUDGES = {
@@ -321,7 +321,9 @@ def _ends(scores: list[float]) -> dict[str, float]:
     "A 90 % interval, whose ends are the one-sided bounds of a decision at 95 %"
     if len(scores) < 2: return {}
     low, high = resolve_name(INTERVAL)(scores, 0.9)
-    return {"low": low, "high": high, "tweets": len(scores)}
+    mean = sum(scores) / len(scores)
+    deviation = (sum((score - mean) ** 2 for score in scores) / len(scores)) ** 0.5
+    return {"low": low, "high": high, "tweets": len(scores), "deviation": deviation}
 
 
 def variant_rows(judge: Judge, given: Evidence) -> list[dict]:
@@ -337,6 +339,8 @@ def variant_rows(judge: Judge, given: Evidence) -> list[dict]:
         asked = list(dict.fromkeys(row["contrast"] for row in judged))
         scores = {name: list(resolve_name(SCORES)(judged, name)[0].values()) for name in asked}
         scores = {name: found for name, found in scores.items() if found}
+        silent = number_or_reason(Unavailable("it answered no question about a contrast"))
+        if not scores: rows.append({"variant": name, "contrast": None, "win_rate": silent})
         rows += [
             {"variant": name, "contrast": contrast, "win_rate": sum(found) / len(found), "fails": fails}
             | _ends(found) for contrast, found in scores.items()
@@ -409,11 +413,12 @@ def worth_asking(judge: Judge, given: Evidence, controls: list[dict], about_arms
 
 # %% ../nbs/07_judge.ipynb #07r10001
 REGISTERED, PLANNED = "registered.json", "planned.json"
-SHAPELESS = set(  # parameters of stages 05, 07 and 08 that shape neither a reply nor an answer nor a word
-    "run arms batch_size split tweets_max batches choose_on_test concurrency despite_controls dollars_max"
-    " dollars_per_million_in dollars_per_million_out pay_variants rate_arms retry_unusable try_variants looks"
-    " permutations resamples seed".split()
-)
+SHAPELESS = {  # parameters of stages 05, 07 and 08 that shape neither a reply nor an answer nor a word
+    "made": "run arms batch_size split tweets_max seed",  # each row keeps its own seed
+    "settings": "run contrasts batches choose_on_test concurrency despite_controls dollars_max rate_arms"
+    " dollars_per_million_in dollars_per_million_out judge_url retry_unusable",
+    "rule": "run looks power permutations resamples seed",
+}
 
 
 def measurement(judge: Judge, given: Evidence, made: dict, rule: dict) -> dict:
@@ -422,11 +427,12 @@ def measurement(judge: Judge, given: Evidence, made: dict, rule: dict) -> dict:
     rows = [row for arm in named for row in given.arms[arm].values()]
     parameters = {"made": made, "settings": given.params.model_dump(mode="json"), "rule": rule}
     shaped = {
-        name: {each: value for each, value in values.items() if each not in SHAPELESS}
+        name: {each: value for each, value in values.items() if each not in SHAPELESS[name].split()}
         for name, values in parameters.items()
     }
     generations = sorted({f"{row.arm} {row.model} {row.seed}" for row in rows})
     shaped |= {"generations": generations, "judge": [judge.name, judge.key]}
+    shaped |= {"contrasts": sorted(given.params.contrasts), "prompts": sha256(f"{SYSTEM}\n{PROMPTED}")}
     model = sha256(json.dumps(sorted({row.model or "" for row in rows if row.arm.startswith("tuned")})))
     key = sha256(json.dumps(shaped, sort_keys=True))[:12]
     return {"measured": key, "model": model, "judge": judge.name, "rule": rule}
@@ -454,7 +460,9 @@ def measured_before(stage: Stage, given: Evidence, what: dict, note: bool) -> li
     thing = {name: what[name] for name in ("measured", "model", "judge", "rule")}
     thing, looks = thing | {"run": stage.run.folder.name}, len(what["rule"]["looks"])
     ledger, choose = stage.run.folder.parent / SEALS, given.params.choose_on_test
-    return break_seal(ledger, test_tweets(given.pairs), thing, choose, looks, note)
+    asked = next(iter(given.arms.values()))  # not all test tweets, if only the first so many are measured
+    tested = test_tweets([pair for pair in given.pairs if pair.tweet_id in asked])
+    return break_seal(ledger, tested, thing, choose, looks, note)
 
 
 def register(stage: Stage, given: Evidence, what: dict, note: bool):

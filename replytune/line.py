@@ -90,9 +90,9 @@ def run_line(
         raise ParameterError(f"FROM={first} TO={last}: stages are {', '.join(numbers)}, in this order")
     run.folder.mkdir(parents=True, exist_ok=True)
     planned = {stage: stored_params(given) for stage, given in params.items()}  # stage 07 signs the rule
-    write_text(run / "planned.json", json.dumps(planned, indent=1) + "\n")
     executed = 0
     with locked(run / "run", f"{run.folder} is being worked on by another command; wait for it or stop it"):
+        write_text(run / "planned.json", json.dumps(planned, indent=1) + "\n")
         for stage in (stage for stage in STAGES if first <= stage_number(stage) <= last):
             given = params[stage].model_copy(update={"run": str(run.folder)})
             if (reason := "forced" if force else why_run(run, stage, given)) is None:

@@ -429,6 +429,8 @@ def own_row(
     tweets, judge, rule = stats["n_tweets"], stats["judge"], stats["rule"]
     if stats["estimate"] is None or stats["level"] is None:
         return {"tweets": tweets, "false GO": unavailable(f"{tweets} scored tweets")}
+    if stats["level"] < 1e-9:
+        return {"tweets": tweets, "false GO": unavailable("so early a look decides nothing")}
     ties, settings = ties_of(stats), tuple(stats["settings"])
     ends = (judge["low"], judge["high"], judge["accuracy"]) if "low" in judge else (0.0, 1.0)
     accuracy = Accuracy(*ends)
@@ -452,14 +454,5 @@ def own_row(
 
 # %% ../nbs/08b_power.ipynb #08p00170
 def ties_of(stats: dict) -> float:
-    "The share of ties that gives such an interval about such an estimate"
-    from scipy.special import stdtrit
-
-    tweets, mean = stats["n_tweets"], stats["estimate"]
-    if mean in (0.0, 1.0): return 0.0
-    total = tweets + 2 * ADDED
-    centre = (tweets * mean + ADDED) / total
-    half = max(centre - stats["low"], stats["high"] - centre)  # the shorter one may end at 0 or 1
-    t = float(stdtrit(tweets - 1, (1 + stats["rule"]["confidence"]) / 2))
-    squares = ((half / t) ** 2 * (total - 1) + centre**2) * total - ADDED  # of all scores
-    return min(max(4 * (mean - squares / tweets), 0.0), 0.8)  # more would leave no room for a true 60 %
+    "The share of tied tweets, as far as it leaves room for a true 60 %"
+    return min(stats["ties"], 0.8)

@@ -177,8 +177,9 @@ def break_seal(
     "Note what is measured on a test split; `StageError` if something else was, or too often"
     rows = read_rows(ledger) if whole_lines(ledger) else []
     rows = [row for row in rows if same_test_split(row["test"], test)]
-    noted = next((n for n, row in enumerate(rows) if _same(row, what) and {*test} <= {*row["test"]}), None)
-    look = lambda row: _same(row, what) and {*row["test"]} < {*test}
+    again = (n for n, row in enumerate(rows) if _same(row, what) and _nearly_all(test, row["test"]))
+    noted = next(again, None)
+    look = lambda row: _same(row, what) and not {*test} <= {*row["test"]}  # it grew; some may be forgotten
     before = [row | {"tweets": len(row["test"]), "look": look(row)} for row in rows[:noted]]
     taken = sum(row["look"] for row in before)
     if noted is None and not choose and (taken < len(before) or taken >= max(1, looks)):
@@ -187,6 +188,11 @@ def break_seal(
     return [{name: value for name, value in row.items() if name != "test"} for row in before]
 
 # %% ../nbs/03b_split.ipynb #03e3d0e2
+def _nearly_all(test: list[str], known: list[str]) -> bool:
+    "Nothing but the known tweets, of which some may be forgotten by now"
+    return {*test} <= {*known} and 10 * len(test) >= 9 * len(known)
+
+
 def _same(row: dict, what: dict) -> bool:
     "Is it the same measurement? An older ledger knew the model alone"
     if "measured" not in row: return row["model"] == what.get("model")
@@ -200,7 +206,7 @@ def _refusal(before: list[dict], what: dict, looks: int, ledger: str) -> str:
         said = f"this test split was looked at before, at {sizes} tweets, and {looks} looks were planned"
     elif _same(other, what):
         run = other.get("run")
-        said = f"this was measured before (run {run}), on tweets of which some are gone, and others are new"
+        said = f"this was measured before (run {run}), on many more tweets"
     else:
         known = [name for name in ("model", "judge", "rule") if name in other and name in what]
         differs = [name for name in known if other[name] != what[name]] or ["sampling, seed or settings"]

@@ -295,3 +295,33 @@ def test_a_test_split_that_lost_a_tweet_is_the_same_test_split(tmp_path):
     break_seal(ledger, ours, thing("one"))
     with pytest.raises(StageError, match="measured something else already"): break_seal(ledger, ours[1:], thing("two"))
     assert break_seal(ledger, ours[: len(ours) // 3] + ["x"] * 40 + [str(number) for number in range(40)], thing("two")) == []
+
+
+def test_looks_by_measuring_more_of_the_test_tweets_are_looks(tmp_path):
+    "The first so many of a test split are what was measured, not the split"
+    run = real(tmp_path / "first")
+    judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    for name in ("base", "null", "rag", "tuned", "human"):
+        rows = read_rows(run / f"generations/{name}.jsonl")[:20]
+        write_text(run / f"generations/{name}.jsonl", to_lines(rows))
+        stage = "06_train" if name == "tuned" else "05_generate"
+        with_section_of(run, stage, f"generations/{name}.jsonl")
+    with pytest.raises(StageError, match="on many more tweets"): judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+
+
+def with_section_of(run: Run, stage: str, file: str):
+    section = run.manifest()[stage]
+    run.save_section(stage, section | {"wrote": section["wrote"] | {file: sha256(run / file)}})
+
+
+def test_a_forgotten_tweet_breaks_no_planned_look(tmp_path):
+    ledger, tweets = tmp_path / SEALS, [f"t{number}" for number in range(100)]
+    assert break_seal(ledger, tweets[:50], thing("one"), looks=2) == break_seal(ledger, tweets[1:50], thing("one"), looks=2) == []
+    assert [(row["tweets"], row["look"]) for row in break_seal(ledger, tweets[1:], thing("one"), looks=2)] == [(50, True)]
+
+
+@pytest.mark.parametrize("other", [{"try_variants": True}, {"resamples": 200}, {"seed": 9}])
+def test_what_moves_a_bound_is_another_measurement(tmp_path, other):
+    run = real(tmp_path / "first")
+    judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    with pytest.raises(StageError, match="sampling, seed or settings"): judge_stage(JudgeParams(run=str(run.folder), **QUICK | other))

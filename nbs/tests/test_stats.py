@@ -145,6 +145,7 @@ def test_tweets_needed_says_when_there_is_no_number():
     assert "too near" in tweets_needed(0.575, 0.45, aims, PARAMS).reason
     assert "may be a coin" in tweets_needed(0.5, 0.45, goals(0.075, Accuracy(0.4, 0.6)), PARAMS).reason
     assert tweets_needed(0.9, 0.2, aims, PARAMS) == PARAMS.tweets_min
+    assert "all scores are alike" in tweets_needed(1.0, 0.0, aims, PARAMS).reason
     decided = decide({str(n): float(n % 100 < 57) for n in range(100)})
     assert decided.n_needed is None and "too near" in decided.n_needed_why and decided.n_needed_range[1] is None
 
@@ -253,8 +254,11 @@ def test_an_arm_that_answers_nobody_gets_no_verdict(arms, why):
     assert result["decision"] == "INVALID" and "arm answers its tweets" in result["why"] and why in result["why"]
 
 
+ENDS = {"low": 0.4, "high": 0.6, "tweets": 60, "deviation": 0.45}
+
+
 def test_the_bounds_carry_the_settings_of_the_judge():
-    moved = [{"variant": "a", "contrast": "tuned-base", "win_rate": 0.55, "fails": []}, {"variant": "b", "contrast": "null-base", "win_rate": 0.0, "fails": []}, {"variant": "d", "contrast": "tuned-base", "win_rate": 0.1, "fails": ["a full stop"]}, {"variant": "c", "contrast": None, "win_rate": {"unavailable": "few"}}]
+    moved = [{"variant": "a", "contrast": "tuned-base", "win_rate": 0.55, "fails": []} | ENDS, {"variant": "b", "contrast": "null-base", "win_rate": 0.0, "fails": []} | ENDS, {"variant": "d", "contrast": "tuned-base", "win_rate": 0.1, "fails": ["a full stop"]} | ENDS, {"variant": "c", "contrast": None, "win_rate": {"unavailable": "few"}}]
     plain, wide = analyse(SOUND, PARAMS), analyse(SOUND._replace(measured=SOUND.measured._replace(variants=moved)), PARAMS)
     assert plain["decision"] == "GO" and wide["decision"] == "INCONCLUSIVE" and wide["estimate"] == plain["estimate"]
     assert wide["lower_bound"] == pytest.approx(plain["lower_bound"] - (plain["estimate"] - 0.55)) and wide["upper_bound"] == plain["upper_bound"]
@@ -297,7 +301,7 @@ def test_a_reading_that_would_change_the_word_says_so():
     table = {row["reading"]: row for row in robustness(judged, [], decided, PARAMS)}
     assert decided.decision == "GO" and table["adjusted"]["changes"] is False
     flagged = [row | {"flagged": int(row["tweet_id"]) % 5 >= 3} for row in judged]
-    table = {row["reading"]: row for row in robustness(flagged, [{"variant": "w", "contrast": "tuned-base", "win_rate": 0.5, "low": 0.4, "high": 0.55, "fails": []}], decided, PARAMS)}
+    table = {row["reading"]: row for row in robustness(flagged, [{"variant": "w", "contrast": "tuned-base", "win_rate": 0.42, "fails": []} | ENDS], decided, PARAMS)}
     assert table["without flagged replies"]["changes"] and table["judge with w"]["word"] == "NO-GO"
 
 
@@ -314,3 +318,64 @@ def test_what_was_fixed_before_is_compared_with_now():
 
 def test_a_contrast_that_was_not_judged_is_named():
     with pytest.raises(StageError, match="'null-base' was not judged"): analyse(SOUND._replace(judgements=planted(30)), PARAMS)
+
+
+# found by a hostile reader
+
+def test_a_silent_incumbent_gives_no_verdict():
+    mute = [row | {"reply": None, "reason": "no neighbour"} if place % 5 == 0 else row for place, row in enumerate(SOUND.replies["base"])]
+    result = analyse(SOUND._replace(replies=SOUND.replies | {"base": mute}), PARAMS)
+    assert result["decision"] == "INVALID" and "base has no reply to 12 of 60 tweets (no neighbour)" in result["why"]
+
+
+def test_a_missing_reply_has_a_reading_without_it():
+    judged = [row | {"score_first": float(row["first"] == "tuned"), "decided_by": "a missing reply"} if int(row["tweet_id"]) < 5 and row["contrast"] == "tuned-base" else row for row in SOUND.judgements]
+    table = {row["reading"]: row for row in analyse(SOUND._replace(judgements=judged), PARAMS)["robustness"]}
+    assert table["both replied"]["tweets"] == 55 and table["adjusted"]["tweets"] == 60
+
+
+def test_the_adjusted_reading_says_what_the_verdict_says():
+    scores = [1.0] * 36 + [0.0] * 23
+    judged = [row | {"score_first": scores[int(row["tweet_id"])] if row["first"] == "tuned" else 1 - scores[int(row["tweet_id"])]} for row in planted(59)]
+    decided = decide(tweet_scores(judged, "tuned-base")[0])
+    table = {row["reading"]: row for row in robustness(judged, [], decided, PARAMS)}
+    assert decided.decision == table["adjusted"]["word"] == "INCONCLUSIVE" and not table["adjusted"]["changes"]
+    assert table["conservative"]["word"] == "GO" and table["conservative"]["changes"]  # which asks for no coin
+
+
+def test_variants_are_read_at_the_level_that_decides():
+    early = StatsParams(looks=[60, 120], resamples=100)
+    scores = tweet_scores(SOUND.judgements, "tuned-base")[0]
+    decided = decide(scores, params=early)
+    same = {"variant": "same", "contrast": "tuned-base", "win_rate": decided.estimate, "fails": [], "tweets": 60, "deviation": float(numpy.std(list(scores.values()))), "low": 0.0, "high": 1.0}
+    table = {row["reading"]: row for row in robustness(SOUND.judgements, [same], decided, early)}
+    assert table["judge with same"]["low"] == pytest.approx(table["adjusted"]["low"])
+
+
+def test_a_variant_that_answered_little_moves_no_bound():
+    few = {"variant": "few", "contrast": "tuned-base", "win_rate": 0.0, "fails": [], "tweets": 3, "deviation": 0.0}
+    assert analyse(SOUND._replace(measured=SOUND.measured._replace(variants=[few])), PARAMS)["settings"] == [0.0, 0.0]
+
+
+def test_tweets_needed_are_those_of_the_last_look():
+    decided = decide({str(n): float(n % 5 > 1) for n in range(40)}, params=StatsParams(looks=[40, 120]))
+    assert decided.level < 0.01 and decided.n_needed < 300  # at the first look's level it would be some hundreds more
+
+
+def test_a_judge_that_prefers_more_than_it_can_know_sets_no_low_goal():
+    scores = {str(n): float(n % 4 > 0) for n in range(200)}
+    assert decide(scores, accuracy=Accuracy(0.51, 0.59, 0.55)).goal == 0.575 and decide(scores, accuracy=Accuracy(0.6, 0.9, 0.7)).goal == pytest.approx(0.53)
+
+
+def test_an_arm_that_nobody_scored_has_no_strength():
+    silent = [row | {"score_first": None} if row["contrast"] == "tuned-base" else row for row in SOUND.judgements]
+    assert [row["arm"] for row in strengths(silent, resamples=20)] == ["null"] and strengths([row | {"score_first": None} for row in silent], resamples=20) == []
+
+
+@pytest.mark.parametrize("given, why", [({"primary": "null-base"}, "primary and null are both"), ({"looks": [20, 400]}, "a tenth")])
+def test_rules_that_cannot_work_are_refused(given, why):
+    with pytest.raises(ParameterError, match=why): StatsParams.read(given)
+
+
+def test_a_goal_is_reached_by_reaching_it():
+    assert decide({str(n): float(n < 285) for n in range(500)}, params=StatsParams(better_by=0.07)).decision == "GO"

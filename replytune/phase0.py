@@ -528,8 +528,10 @@ def decision_chart(decision: Decision, better_by: float) -> Chart:
         edge, bottom = len(gains) - 0.5, len(shown) - 0.5
         axes.vlines(0, -0.5, edge, color="black", linewidth=0.8)
         axes.vlines(better_by, -0.5, edge, color="black", linewidth=0.8, linestyle=":")
-        for (low, high, _), colour in zip(BANDS.values(), ("#f3dcd9", "#dcebe0", "white", "#dfe7f1")):
+        pale = ("#f3dcd9", "#dcebe0", "white", "#dfe7f1")
+        for (name, (low, high, _)), colour in zip(BANDS.items(), pale):
             axes.fill_between([low, high], edge, bottom, color=colour, zorder=0)
+            axes.text((low + high) / 2, bottom - 0.05, name, ha="center", fontsize=7, color="#777777")
         axes.set(yticks=range(len(shown)), yticklabels=[name.replace("_", " ") for name, *_ in shown])
         left = min([-2, *(mean.low for *_, mean in shown)])
         axes.set(ylim=(bottom, -0.5), xlim=(left, 10), xlabel="points", title=str(decision.word))

@@ -20,15 +20,16 @@ from replytune.line import main
 from replytune.models import load_tokenizer
 from replytune.panel import KEYS, keyboard
 from replytune.phase0 import (
-    ANSWERS, BANDS, CHEAP, INVENTED, SAMPLE_TEXTS, SKIPS, STAGE, Answer, Mean, Phase0Params, Score, ScoreLog, ScorePanel, ScoreSession,
+    ANSWERS, BANDS, CHEAP, INVENTED, SAMPLE_TEXTS, SKIPS, STAGE, Answer, Mean, Phase0Params, Score, ScoreLog,
     answers_of, arm_scores, as_pairs, bands_of, blind_items, decide, decision_chart, gains_of, in_words, item_key, open_phase0, phase0_decision,
-    phase0_params, phase0_stage, read_texts, score_panel, set_name, shown_item, t_interval, why_not, word_of,
+    phase0_params, phase0_stage, read_texts, set_name, t_interval, why_not, word_of,
 )
 from replytune.run import Run, open_stage
+from replytune.scoring import ScorePanel, ScoreSession, score_panel, shown_item
 from replytune.schema import ParameterError, StageError, Unavailable
 from replytune.text import copy_key
 
-PAGES = "05c"
+PAGES = "05c 05d"
 
 TEXTS = yaml.safe_load(resolve(SAMPLE_TEXTS).read_text(encoding="utf-8"))
 ARMS = ("base", "base_thinking", "rag")
@@ -153,7 +154,8 @@ def test_a_rater_is_a_name_and_no_path(tmp_path, rater):
 
 KILLED = """
 import sys
-from replytune.phase0 import Answer, ScoreLog, ScoreSession, blind_items, set_name
+from replytune.phase0 import Answer, ScoreLog, blind_items, set_name
+from replytune.scoring import ScoreSession
 rows = [Answer(tweet_id=str(n), tweet=f"Tweet {n}", arm="base", reply=f"To {n}") for n in range(1, 400)]
 items = blind_items(rows, 1)
 session = ScoreSession(items, ScoreLog(sys.argv[1], "ada", set_name(items)))

@@ -9,7 +9,7 @@ from replytune.phase0 import ANSWERS, STAGE, Answer, Phase0Params, blind_items, 
 from replytune.run import open_stage
 from replytune.schema import Unavailable
 
-PAGES = "05c"
+PAGES = "05d"
 
 PWN = "document.title='pwned'"
 HOSTILE = [
@@ -39,7 +39,7 @@ def folder(lab, request):
     with open_stage(STAGE, Phase0Params(run=str(folder), model="tiny-qwen3")) as stage:
         stage.notes["unavailable"] = {}
         stage.write(ANSWERS, rows)
-    write_notebook(folder / "panel.ipynb", f'from replytune.phase0 import score_panel\n\npanel = score_panel({str(folder)!r}, "ada")\npanel.widget')
+    write_notebook(folder / "panel.ipynb", f'from replytune.scoring import score_panel\n\npanel = score_panel({str(folder)!r}, "ada")\npanel.widget')
     yield folder
     lab.rest()
 

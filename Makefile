@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 RUN ?= runs/sample
 PARAMS ?= nbs/params/sample.yaml
+TEXTS ?=
 FROM ?= 01
 TO ?= 09
 PAGE ?=
@@ -11,13 +12,17 @@ OFFLINE := export HF_HUB_OFFLINE=1
 TWO := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -q
 QUICK := nbs/00_schema.ipynb nbs/00b_files.ipynb nbs/00c_params.ipynb nbs/00d_run.ipynb nbs/00e_charts.ipynb nbs/00f_text.ipynb nbs/00i_dumps.ipynb nbs/00j_published.ipynb nbs/01_collect.ipynb nbs/01b_plan.ipynb nbs/08_stats.ipynb nbs/tests/test_form.py nbs/tests/test_site.py nbs/tests/test_results.py nbs/tests/test_collect.py nbs/tests/test_stats.py nbs/tests/test_versions.py
 
-.PHONY: help run test test-slow check page coverage site shape lab bench refresh results readme clean
+.PHONY: help run test test-slow check page coverage site shape lab bench refresh results readme clean phase0
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 run:  ## the whole line: RUN=runs/NAME PARAMS=nbs/params/FILE.yaml FROM=02 TO=05 FORCE=1 LESSONS=1
 	@$(ENV); replytune run --run "$(RUN)" --params "$(PARAMS)" --from "$(FROM)" --to "$(TO)" $(if $(FORCE),--force) $(if $(LESSONS),--lessons)
+
+phase0: RUN = runs/phase0
+phase0:  ## is tuning worth the money? Replies to score, then what the scores say: RUN, PARAMS, TEXTS=FILE.yaml
+	@$(ENV); replytune phase0 --run "$(RUN)" --params "$(PARAMS)" $(if $(TEXTS),--texts "$(TEXTS)")
 
 test:  ## every page, every check; no network
 	@$(ENV); $(OFFLINE); $(TWO) nbs

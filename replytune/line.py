@@ -22,6 +22,7 @@ from replytune.params import (
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, stored_params, why_run
 from .charts import COLOURS
 from .plan import rebuild_checkpoint
+from .phase0 import SAMPLE_TEXTS, phase0_line, phase0_params
 from .report import verdict_sentence
 from .publish import export_dataset
 from .forget import forget
@@ -183,6 +184,10 @@ def parser() -> argparse.ArgumentParser:
         "--no-notebooks", action="store_true",
         help="call the stages' functions without executing their pages",
     )
+    first = commands.add_parser("phase0", help="is tuning worth the money? Writes replies to be scored")
+    first.add_argument("--run", default="runs/phase0", help="run folder (default: %(default)s)")
+    first.add_argument("--params", default="nbs/params/sample.yaml", help="a file whose stage 05 counts")
+    first.add_argument("--texts", default=SAMPLE_TEXTS, help="tweets and pairs (default: %(default)s)")
     for name, what in (
         ("provenance", "what each file is and whether it is untouched"),
         ("verdict", "print the decision; exit code 0 GO, 10 NO-GO, 20 INCONCLUSIVE, 30 INVALID"),
@@ -208,6 +213,9 @@ def main(arguments: list[str] | None = None) -> int:
         load_secrets()
         if given.command == "provenance": return show_provenance(given.run)
         if given.command == "verdict": return show_verdict(given.run)
+        if given.command == "phase0":
+            print(phase0_line(phase0_params(given.params, run=given.run, texts=given.texts)))
+            return 0
         if given.command == "export":
             print(export_dataset(given.run, given.target, given.texts))
             return 0

@@ -119,7 +119,7 @@ class document:
         return re.sub(r"```python\n.*?```\n*", "", text, count=1, flags=re.S) + f"\n\n{self.table}"
 
 # %% ../nbs/00j_published.ipynb #00j5b6c7
-PAGE = re.compile(r"(?<!\[)`(0\d[a-z]?_[a-z_]+)`")
+PAGE = re.compile(r"(?<!\[)`(0\d[a-z]?_[a-z0-9_]+)`")
 
 
 def link_pages(cell):

@@ -105,13 +105,13 @@ def test_links_between_pages_lead_somewhere():
     for name in PAGE_NAMES:
         prose = "\n".join(cell["source"] for cell in cells(ROOT / "nbs" / name) if cell["cell_type"] == "markdown")
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose): assert (ROOT / "nbs" / target).exists(), f"{name}: {target}"
-        for page in re.findall(r"`(0\d[a-z]?_[a-z_]+)`", prose): assert (ROOT / f"nbs/{page}.ipynb").exists(), f"{name} names {page}"
+        for page in re.findall(r"`(0\d[a-z]?_[a-z0-9_]+)`", prose): assert (ROOT / f"nbs/{page}.ipynb").exists(), f"{name} names {page}"
 
 
 def test_pages_that_are_named_are_linked(published):
     for name in PAGE_NAMES:
         prose = "\n".join(cell["source"] for cell in published(name) if cell["cell_type"] == "markdown")
-        assert not [page for page in re.findall(r"(?<!\[)`(0\d[a-z]?_[a-z_]+)`", prose) if f"{page}.ipynb" in PAGE_NAMES], name
+        assert not [page for page in re.findall(r"(?<!\[)`(0\d[a-z]?_[a-z0-9_]+)`", prose) if f"{page}.ipynb" in PAGE_NAMES], name
         assert all(page in PAGE_NAMES for page in re.findall(r"\]\((\w+\.ipynb)\)", prose))
     assert "[`01b_plan`](01b_plan.ipynb)" in "\n".join(cell["source"] for cell in published("01_collect.ipynb"))
 

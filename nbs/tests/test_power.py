@@ -192,7 +192,7 @@ def made_stats(won: int, tied: int, lost: int, judge: dict, **changes) -> dict:
 
 
 @pytest.mark.parametrize("counts", [(30, 10, 10), (25, 3, 3), (27, 0, 4), (60, 70, 70), (40, 0, 0), (19, 1, 0)])
-def test_ties_are_read_off_the_interval(counts):
+def test_ties_are_those_that_were_counted(counts):
     assert ties_of(made_stats(*counts, {})) == pytest.approx(counts[1] / sum(counts), abs=1e-6)
 
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ENTRY_POINT', 'SAMPLE_RUN', 'SAMPLE_CACHE', 'SAMPLE_ITEMS', 'RULES', 'TOYS', 'Definition', 'meaning',
            'looked_up_and_set', 'definitions', 'code_version', 'package_versions', 'Run', 'check_input', 'Stage',
-           'stored_params', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'why_run', 'Toy', 'is_sample',
-           'review_caveat', 'disclaimer']
+           'stored_params', 'missing', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'why_run', 'Toy',
+           'is_sample', 'review_caveat', 'disclaimer']
 
 # %% ../nbs/00d_run.ipynb #00da4
 import ast
@@ -28,7 +28,7 @@ from typing import Iterable, NamedTuple
 
 from .schema import FILES, Pair, Record, StageError, error_of, flow, stage_number
 from replytune.files import (
-    file_hashes, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
+    file_hashes, json_object, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
 )
 from .params import StageParams, stage_module
 
@@ -207,11 +207,11 @@ class Run:
         path = self / "manifest.json"
         if not path.exists(): return {}
         try:
-            sections = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise StageError(
-                f"{path} is damaged ({error.msg}); restore it, or re-run with FORCE=1"
-            ) from None
+            sections = json_object(path.read_bytes())
+            if odd := [stage for stage in sections if not _is_section(sections[stage])]:
+                raise ValueError(f"{odd[0]!r} is no section of a stage")
+        except ValueError as error:
+            raise StageError(f"{path} is damaged ({error}); restore it, or re-run with FORCE=1") from None
         return {stage: sections[stage] for stage in sorted(sections)}
 
     def save_section(self, stage: str, section: dict | None):
@@ -228,6 +228,11 @@ class Run:
     def writer(self, name: str) -> str | None:
         "The stage whose section lists `name` among what it wrote"
         return next((stage for stage, section in self.manifest().items() if name in section["wrote"]), None)
+
+
+def _is_section(section) -> bool:
+    parts = [section.get(name) for name in ("read", "wrote")] if isinstance(section, dict) else [None]
+    return all(isinstance(part, dict) for part in parts)
 
 # %% ../nbs/00d_run.ipynb #79c50f55
 def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
@@ -292,7 +297,10 @@ class Stage:
 
     def parameter_of(self, stage: str, name: str):
         "A parameter of an earlier stage, from the manifest; noted: another value is a reason to run"
-        value = self.run.manifest()[stage]["parameters"][name]
+        known = self.run.manifest().get(stage, {}).get("parameters", {})
+        if name not in known:
+            raise StageError(f"{stage} has noted no {name}; run it again (FROM={stage_number(stage)})")
+        value = known[name]
         self.took.setdefault(stage, {})[name] = value
         return value
 
@@ -328,6 +336,20 @@ def stored_params(params: StageParams) -> dict:
     "Parameters as the manifest keeps them: all but the run folder, which is where it lies"
     return params.model_dump(mode="json", exclude={"run"})
 
+# %% ../nbs/00d_run.ipynb #00dm3c4d
+def missing(
+    module: str,  # as it is imported: sentence_transformers.util
+) -> str:
+    "Which package is missing and how it is installed"
+    plain = lambda name: re.sub(r"[^a-z0-9]", "", name.lower())
+    name = module.partition(".")[0]
+    named = {"profanity_check": "alt-profanity-check", "yaml": "PyYAML"}.get(name, name)
+    try: needs = importlib.metadata.requires("replytune") or []
+    except importlib.metadata.PackageNotFoundError: needs = []
+    rows = [row for row in needs if plain(re.match(r"[\w.-]+", row)[0]) == plain(named)]
+    extras = [found[1] for row in rows if (found := re.search(r"extra == ['\"](\w+)['\"]", row))]
+    return f"pip install 'replytune[{extras[0]}]' brings {name}" if extras else f"pip install {named}"
+
 # %% ../nbs/00d_run.ipynb #a85f1393
 @contextmanager
 def open_stage(name: str, params: StageParams, reads: Iterable[str] = ()):
@@ -336,7 +358,10 @@ def open_stage(name: str, params: StageParams, reads: Iterable[str] = ()):
     stage.run.save_section(name, None)
     for leftover in stage.run.folder.rglob(".*.partial"):
         leftover.unlink()  # a write that a kill cut short
-    yield stage
+    try: yield stage
+    except ModuleNotFoundError as error:
+        if (error.name or "replytune").partition(".")[0] == "replytune": raise
+        raise StageError(f"{name} needs a package that is not installed: {missing(error.name)}") from None
     stage.run.save_section(name, stage.section())
 
 # %% ../nbs/00d_run.ipynb #e854b646

@@ -235,9 +235,16 @@ def _is_section(section) -> bool:
     return all(isinstance(part, dict) for part in parts)
 
 # %% ../nbs/00d_run.ipynb #79c50f55
-def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
+def check_input(
+    run: Run,
+    name: str,
+    seen: frozenset = frozenset(),  # files whose making is being looked at
+    passed: dict[str, str] | None = None,  # hashes of files that were looked at already, by this very call
+) -> str:
     """The hash of an input that may be read; raises `StageError` if it is missing, incomplete, changed or
     outdated"""
+    passed = {} if passed is None else passed
+    if name in passed: return passed[name]
     sections, path, by = run.manifest(), run / name, run.writer(name)
     stage = FILES.get(name) or by
     known = f"run stage {stage} again (FROM={stage_number(stage)})" if stage else ""
@@ -258,8 +265,9 @@ def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
     if name not in seen and sha256(path) != recorded:
         raise StageError(f"{name} changed since {stage} wrote it; {again}")
     for source, used in sections[stage]["read"].items():
-        if check_input(run, source, seen | {name}) != used:
+        if check_input(run, source, seen | {name}, passed) != used:
             raise StageError(f"{name} was made from an older {source}; {again}")
+    passed[name] = recorded
     return recorded
 
 # %% ../nbs/00d_run.ipynb #060043bb
@@ -269,7 +277,8 @@ class Stage:
     def __init__(self, name: str, params: StageParams, reads: Iterable[str] = ()):
         self.name, self.params = name, params
         self.run = Run(params.run) if params.run else sample_copy(name)
-        self.read = {file: check_input(self.run, file) for file in reads}
+        looked_at = {}
+        self.read = {file: check_input(self.run, file, passed=looked_at) for file in reads}
         self.sources, self.appended, self.wrote, self.counts = {}, {}, {}, {}
         self.seeds, self.models, self.notes, self.took = {}, {}, {}, {}
 

@@ -236,7 +236,7 @@ OWED = {
     ("07_judge", "has a line of another kind"): "07_judge.turned_down_for_likes: a row of rejected.jsonl without reasons or pair is a KeyError",
     ("08_stats", "is empty"): "08_stats.decided_contrasts: accuracy[0] of an empty judge_accuracy.jsonl is an IndexError",
     ("08_stats", "ends in the middle of a line"): _SIGNED, ("08_stats", "has a line of another kind"): _SIGNED,
-    ("08_stats", "has a number for a line"): _SIGNED, ("08_stats", "is not UTF-8"): _SIGNED,
+    ("08_stats", "has a number for a line"): _SIGNED, ("08_stats", "is not UTF-8"): _SIGNED, ("08_stats", "holds NaN"): _SIGNED,
     **{("09_report", what): _REPORT for what in ("is empty", "ends in the middle of a line", "has a line of another kind", "has a number for a line", "is not UTF-8", "holds NaN")},
 }
 

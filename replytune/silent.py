@@ -104,7 +104,7 @@ def endings_chart(rows: list[dict], by: str = "stage") -> Chart:
             if sum(width): axes.barh(names, width, left=left, color=colour, label=end)
             left = [one + more for one, more in zip(left, width)]
         axes.set(xlabel="mutants", title=f"How they end, by {by}")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, ncols=len(SHADES), loc="upper center", bbox_to_anchor=(0.45, -0.2))
 
     alt = "; ".join(f"{name}, {end}: {count}" for (name, end), count in sorted(counts.items()))
     return draw(plot, alt, height=0.9 + 0.28 * len(names))

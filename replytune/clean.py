@@ -14,7 +14,7 @@ from collections import Counter
 
 from pydantic import Field
 
-from .schema import Chart, Pair, best_first, flow
+from .schema import Chart, Pair, StageError, best_first, flow
 from .files import resolve
 from .params import StageParams
 from .run import SAMPLE_CACHE, open_stage, sample_rows
@@ -153,7 +153,9 @@ def clean(
 def clean_stage(params: CleanParams):
     "Write `deduplicated.jsonl` and, for what was dropped, `duplicates.jsonl`"
     with open_stage("03_clean", params, reads=["valid.jsonl"]) as stage:
-        kept, dropped = clean(stage.records("valid.jsonl"), params, Vectors(params.encoder, stage.cache))
+        if not (pairs := stage.records("valid.jsonl")):
+            raise StageError("valid.jsonl holds no pair; run stage 02_validate again (FROM=02)")
+        kept, dropped = clean(pairs, params, Vectors(params.encoder, stage.cache))
         stage.write("deduplicated.jsonl", kept)
         stage.write("duplicates.jsonl", dropped)
         stage.models["encoder"] = params.encoder

@@ -359,6 +359,9 @@ def generate_stage(params: GenerateParams):
         pairs = stage.records("reviewed.jsonl")
         train = [pair for pair in pairs if pair.split == "train"]
         questions = questions_of(pairs, params.split, params.tweets_max)
+        if not questions or not train:
+            few = f"reviewed.jsonl holds {len(questions)} {params.split} and {len(train)} train pairs"
+            raise StageError(f"{few}; both are needed: review or collect more (FROM=04)")
         given = Material(questions, train, Vectors(params.encoder, stage.cache), params)
         generator, stage.notes["precision"] = _load(params)
         stage.models |= {"model": params.model, "weights": generator.weights, "encoder": params.encoder}

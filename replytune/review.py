@@ -519,6 +519,8 @@ def review_stage(params: ReviewParams):
         kept, rejected, still_open = apply_reviews(pairs, voices, params.adjudicator)
         if still_open: raise StageError(_what_is_open(still_open, len(pairs), params.run))
         before = {pair.reply_id: pair.reply for pair in pairs}
+        if empty := [name for name, count in split_counts(kept).items() if not count]:
+            raise StageError(f"the review leaves {', '.join(empty)} empty; keep or collect more")
         edits = [pair for pair in kept if pair.reply != before[pair.reply_id]]
         check_edits(edits, bounds_of(stage.run), stage.cache)
         _check_leaks(audit_again(stage, kept), edits)

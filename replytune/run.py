@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ENTRY_POINT', 'SAMPLE_RUN', 'SAMPLE_CACHE', 'SAMPLE_ITEMS', 'RULES', 'TOYS', 'Definition', 'meaning',
            'looked_up_and_set', 'definitions', 'code_version', 'package_versions', 'Run', 'check_input', 'Stage',
-           'stored_params', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'arms_made', 'why_run', 'Toy',
-           'is_sample', 'review_caveat', 'disclaimer']
+           'stored_params', 'missing', 'open_stage', 'sample_copy', 'copy_cache', 'sample_rows', 'arms_made', 'why_run',
+           'Toy', 'is_sample', 'review_caveat', 'disclaimer']
 
 # %% ../nbs/00d_run.ipynb #00da4
 import ast
@@ -30,7 +30,7 @@ from replytune.schema import (
     ARMS, FILES, Pair, Record, StageError, error_of, flow, replies_file, stage_number,
 )
 from replytune.files import (
-    file_hashes, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
+    file_hashes, json_object, locked, read_records, read_rows, resolve, sha256, to_lines, write_text,
 )
 from .params import StageParams, stage_module
 
@@ -209,11 +209,11 @@ class Run:
         path = self / "manifest.json"
         if not path.exists(): return {}
         try:
-            sections = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise StageError(
-                f"{path} is damaged ({error.msg}); restore it, or re-run with FORCE=1"
-            ) from None
+            sections = json_object(path.read_bytes())
+            if odd := [stage for stage in sections if not _is_section(sections[stage])]:
+                raise ValueError(f"{odd[0]!r} is no section of a stage")
+        except ValueError as error:
+            raise StageError(f"{path} is damaged ({error}); restore it, or re-run with FORCE=1") from None
         return {stage: sections[stage] for stage in sorted(sections)}
 
     def save_section(self, stage: str, section: dict | None):
@@ -231,10 +231,22 @@ class Run:
         "The stage whose section lists `name` among what it wrote"
         return next((stage for stage, section in self.manifest().items() if name in section["wrote"]), None)
 
+
+def _is_section(section) -> bool:
+    parts = [section.get(name) for name in ("read", "wrote")] if isinstance(section, dict) else [None]
+    return all(isinstance(part, dict) for part in parts)
+
 # %% ../nbs/00d_run.ipynb #79c50f55
-def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
+def check_input(
+    run: Run,
+    name: str,
+    seen: frozenset = frozenset(),  # files whose making is being looked at
+    passed: dict[str, str] | None = None,  # hashes of files that were looked at already, by this very call
+) -> str:
     """The hash of an input that may be read; raises `StageError` if it is missing, incomplete, changed or
     outdated"""
+    passed = {} if passed is None else passed
+    if name in passed: return passed[name]
     sections, path, by = run.manifest(), run / name, run.writer(name)
     stage = FILES.get(name) or by
     known = f"run stage {stage} again (FROM={stage_number(stage)})" if stage else ""
@@ -255,8 +267,9 @@ def check_input(run: Run, name: str, seen: frozenset = frozenset()) -> str:
     if name not in seen and sha256(path) != recorded:
         raise StageError(f"{name} changed since {stage} wrote it; {again}")
     for source, used in sections[stage]["read"].items():
-        if check_input(run, source, seen | {name}) != used:
+        if check_input(run, source, seen | {name}, passed) != used:
             raise StageError(f"{name} was made from an older {source}; {again}")
+    passed[name] = recorded
     return recorded
 
 # %% ../nbs/00d_run.ipynb #060043bb
@@ -266,7 +279,8 @@ class Stage:
     def __init__(self, name: str, params: StageParams, reads: Iterable[str] = ()):
         self.name, self.params = name, params
         self.run = Run(params.run) if params.run else sample_copy(name)
-        self.read = {file: check_input(self.run, file) for file in reads}
+        looked_at = {}
+        self.read = {file: check_input(self.run, file, passed=looked_at) for file in reads}
         self.sources, self.appended, self.wrote, self.counts = {}, {}, {}, {}
         self.seeds, self.models, self.notes, self.took = {}, {}, {}, {}
 
@@ -294,7 +308,10 @@ class Stage:
 
     def parameter_of(self, stage: str, name: str):
         "A parameter of an earlier stage, from the manifest; noted: another value is a reason to run"
-        value = self.run.manifest()[stage]["parameters"][name]
+        known = self.run.manifest().get(stage, {}).get("parameters", {})
+        if name not in known:
+            raise StageError(f"{stage} has noted no {name}; run it again (FROM={stage_number(stage)})")
+        value = known[name]
         self.took.setdefault(stage, {})[name] = value
         return value
 
@@ -330,6 +347,20 @@ def stored_params(params: StageParams) -> dict:
     "Parameters as the manifest keeps them: all but the run folder, which is where it lies"
     return params.model_dump(mode="json", exclude={"run"})
 
+# %% ../nbs/00d_run.ipynb #00dm3c4d
+def missing(
+    module: str,  # as it is imported: sentence_transformers.util
+) -> str:
+    "Which package is missing and how it is installed"
+    plain = lambda name: re.sub(r"[^a-z0-9]", "", name.lower())
+    name = module.partition(".")[0]
+    named = {"profanity_check": "alt-profanity-check", "yaml": "PyYAML"}.get(name, name)
+    try: needs = importlib.metadata.requires("replytune") or []
+    except importlib.metadata.PackageNotFoundError: needs = []
+    rows = [row for row in needs if plain(re.match(r"[\w.-]+", row)[0]) == plain(named)]
+    extras = [found[1] for row in rows if (found := re.search(r"extra == ['\"](\w+)['\"]", row))]
+    return f"pip install 'replytune[{extras[0]}]' brings {name}" if extras else f"pip install {named}"
+
 # %% ../nbs/00d_run.ipynb #a85f1393
 @contextmanager
 def open_stage(name: str, params: StageParams, reads: Iterable[str] = ()):
@@ -338,7 +369,10 @@ def open_stage(name: str, params: StageParams, reads: Iterable[str] = ()):
     stage.run.save_section(name, None)
     for leftover in stage.run.folder.rglob(".*.partial"):
         leftover.unlink()  # a write that a kill cut short
-    yield stage
+    try: yield stage
+    except ModuleNotFoundError as error:
+        if (error.name or "replytune").partition(".")[0] == "replytune": raise
+        raise StageError(f"{name} needs a package that is not installed: {missing(error.name)}") from None
     stage.run.save_section(name, stage.section())
 
 # %% ../nbs/00d_run.ipynb #e854b646

@@ -11,7 +11,7 @@ __all__ = ['Id', 'STAGES', 'ARMS', 'FILES', 'BOX', 'PITCH', 'StageError', 'Param
 import html
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
@@ -66,7 +66,7 @@ class Pair(Record):
     reply_language: str | None = None
     reply_media: int = 0  # pictures, videos and cards attached to the reply
     reply_links: int = 0  # links in the reply that are not its own media
-    split: str | None = None  # train, dev or test; set by 03b_split
+    split: Literal["train", "dev", "test"] | None = None  # set by 03b_split
     cluster: str | None = None  # tweets that must not be separated; set by 03b_split
     reply_as_collected: str | None = None  # the text before cleaning or a reviewer's edit
 

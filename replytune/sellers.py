@@ -79,7 +79,9 @@ class ApifySource:
         self.seller, self.actor, self.failures = params.actor, actor_of(params), 0
 
     def _connect(self, **options):
-        from apify_client import ApifyClient
+        try: from apify_client import ApifyClient
+        except ModuleNotFoundError as error:
+            raise StageError("no package apify-client: pip install apify-client") from error
 
         token = os.environ.get("APIFY_API_TOKEN")
         if not token:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PROJECTIONS', 'FINISHED', 'training_row', 'training_rows', 'TrainParams', 'training_plan', 'training_arguments',
-           'build_trainer', 'loss_rows', 'loss_chart', 'last_checkpoint', 'save_adapter', 'precision_of', 'split_rows',
-           'train_adapter', 'train_stage', 'tuned_replies']
+           'build_trainer', 'loss_rows', 'loss_chart', 'last_checkpoint', 'save_adapter', 'precision_of', 'same_base',
+           'split_rows', 'train_adapter', 'train_stage', 'tuned_replies']
 
 # %% ../nbs/06_train.ipynb #57af7c01
 import json
@@ -135,6 +135,7 @@ def build_trainer(
 ):
     "TRL's SFTTrainer with a fresh adapter on `model`"
     quiet_libraries()
+    adapter = _adapter(params)  # first, so that a missing PEFT is named as such
     import torch
     from datasets import Dataset
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
@@ -146,7 +147,7 @@ def build_trainer(
     trainer = SFTTrainer(
         model=model, args=training_arguments(params, folder, steps, model.dtype == torch.bfloat16),
         train_dataset=Dataset.from_list(train_rows), eval_dataset=Dataset.from_list(dev_rows),
-        processing_class=tokenizer, peft_config=_adapter(params),
+        processing_class=tokenizer, peft_config=adapter,
         callbacks=[stopping, _progress_bar(steps)],
     )
     for parameter in trainer.model.parameters():
@@ -198,6 +199,8 @@ def loss_chart(
     note: str = "",
 ) -> Chart:
     "Training and dev loss by step, with the checkpoint that was kept"
+    if not all(any(name in row for row in rows) for name in ("train", "dev")):
+        raise StageError("training_log.jsonl holds no train or no dev loss; run stage 06 again (FROM=06)")
 
     def plot(axes):
         for name, colour, marker in (("train", COLOURS["null"], None), ("dev", COLOURS["tuned"], "o")):
@@ -248,6 +251,20 @@ def precision_of(manifest: dict[str, dict]) -> Precision:
             file=sys.stderr,
         )
     return made
+
+# %% ../nbs/06_train.ipynb #06sb3c4d
+def same_base(
+    base: list[Generation],  # the base arm, as stage 05 wrote it
+    weights: str,  # of the model that will be trained, as `weights_label` names it
+    tweets: set[str],  # ids that the tuned arm will answer
+):
+    "`StageError` unless the base arm was written by these weights, about these tweets"
+    if others := sorted({row.model or "unknown weights" for row in base} - {weights}):
+        made = f"generations/base.jsonl was written by {others[0]}, and the model is {weights} now"
+        raise StageError(f"{made}: two bases cannot be compared; run stage 05 again (FROM=05)")
+    if tweets != (answered := {row.tweet_id for row in base}):
+        other = f"generations/base.jsonl answers {len(answered)} tweets, {len(tweets & answered)} of the"
+        raise StageError(f"{other} {len(tweets)} that the tuned arm will; run stage 05 again (FROM=05)")
 
 # %% ../nbs/06_train.ipynb #06e3b4c5
 def split_rows(tokenizer, pairs: list[Pair], params: TrainParams) -> tuple[list[dict], list[dict], int]:
@@ -312,6 +329,9 @@ def train_stage(params: TrainParams):
         sampled = GenerateParams.read(manifest["05_generate"]["parameters"])
         precision, adapter = precision_of(manifest), stage.path("adapter")
         checkpoints = stage.path("checkpoints")
+        asked = questions_of(pairs, sampled.split, sampled.tweets_max)
+        base = stage.records("generations/base.jsonl", Generation)
+        same_base(base, weights_label(sampled.model, precision), {pair.tweet_id for pair in asked})
         history, counts = train_adapter(params, sampled.model, precision, pairs, checkpoints, adapter)
         stage.notes |= {"warnings": counts.pop("warnings"), "precision": precision._asdict()}
         stage.counts |= counts

@@ -4,24 +4,25 @@
 
 # %% auto #0
 __all__ = ['WORD', 'SPAM_WORDS', 'SPAM_PHRASES', 'SPAM_LINES', 'GENERIC_WORDS', 'GENERIC_PHRASES', 'GENERIC_LINES', 'STOP_WORDS',
-           'RULES', 'OF_MODELS', 'UNKNOWN_OF', 'RejectReason', 'UNKNOWN', 'ValidateParams', 'words_of', 'line_of',
-           'spam_words', 'generic_share', 'personal_data', 'telephone', 'like_a_number', 'english_probability',
-           'toxicity_model', 'Measures', 'measure_cheaply', 'outside', 'says_english', 'reasons_without_models',
-           'decide', 'widened', 'toxicity_name', 'measure', 'what_if', 'what_if_chart', 'data_warnings',
-           'reasons_chart', 'one_example_each', 'validate_stage']
+           'RULES', 'OF_MODELS', 'UNKNOWN_OF', 'RejectReason', 'UNKNOWN', 'CLOCKS', 'ValidateParams', 'words_of',
+           'line_of', 'spam_words', 'generic_share', 'personal_data', 'telephone', 'like_a_number',
+           'english_probability', 'toxicity_model', 'Measures', 'measure_cheaply', 'outside', 'says_english',
+           'reasons_without_models', 'decide', 'widened', 'toxicity_name', 'measure', 'what_if', 'what_if_chart',
+           'data_warnings', 'reasons_chart', 'one_example_each', 'refuse_impossible', 'validate_stage']
 
 # %% ../nbs/02_validate.ipynb #49063f45
 import re
 import sys
 import unicodedata
 from collections import Counter
+from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
 from pydantic import Field, model_validator
 
-from .schema import Chart, Pair, StageError, flow
+from .schema import Chart, Pair, StageError, error_of, flow
 from .files import resolve, sha256
 from .params import StageParams
 from .run import open_stage, sample_rows
@@ -464,11 +465,35 @@ def one_example_each(rejected: list[dict]) -> list[dict]:
         for reason in RejectReason if (row := examples.get(reason))
     ]
 
+# %% ../nbs/02_validate.ipynb #02fd3e4f
+CLOCKS = timedelta(days=1)  # by which the clocks of two machines may differ
+
+
+def refuse_impossible(pairs: list[Pair]):
+    "`StageError` for an id that stands for two things, or a date after the collection"
+    times, tweets = Counter(pair.reply_id for pair in pairs), {pair.tweet_id for pair in pairs}
+    advice = "stage 01 keeps one row an id: collect again (FROM=01), or take the rows out of the items"
+    if twice := [id for id, count in times.items() if count > 1]:
+        raise StageError(f"{len(twice)} ids stand for two replies each (first: {twice[0]}); {advice}")
+    if both := sorted(times.keys() & tweets):
+        raise StageError(f"{len(both)} ids are a tweet and a reply (first: {both[0]}); {advice}")
+    if late := [pair for pair in pairs if _from_later(pair)]:
+        when = late[0].collected_at or "today"
+        first = f"reply {late[0].reply_id}, {when}"
+        said = f"{len(late)} pairs are dated after their collection (first: {first})"
+        raise StageError(f"{said}; mend collected_at of stage 01, or the dates of the items")
+
+
+def _from_later(pair: Pair) -> bool:
+    latest = (pair.collected_at or datetime.now(timezone.utc)) + CLOCKS
+    return any(date and date > latest for date in (pair.tweet_created_at, pair.reply_created_at))
+
 # %% ../nbs/02_validate.ipynb #76c9501d
 def validate_stage(params: ValidateParams):
     "Split `pairs.jsonl` into `valid.jsonl` and `rejected.jsonl` (with reasons and measures)"
     with open_stage("02_validate", params, reads=["pairs.jsonl"]) as stage:
         pairs = stage.records("pairs.jsonl")
+        refuse_impossible(pairs)
         measures = measure(pairs, params, stage.cache)
         decided = [(*row, decide(row[1], params)) for row in zip(pairs, measures)]
         valid = [pair for pair, _, reasons in decided if not reasons]

@@ -15,14 +15,16 @@ from typing import Callable, Iterator
 
 from .schema import StageError, error_of
 from .files import append_lines, file_hashes, locked, read_rows, resolve, sha256, whole_lines
-from .run import SAMPLE_CACHE, package_versions
+from .run import SAMPLE_CACHE, missing, package_versions
 from .charts import bars, progress, quiet_libraries
 
 # %% ../nbs/00g_vectors.ipynb #00g1c2d3
 def load_encoder(name: str = "minilm"):
     "A sentence encoder on the CPU: the packaged MiniLM, a folder, or a hub id"
     quiet_libraries()
-    from sentence_transformers import SentenceTransformer
+    try: from sentence_transformers import SentenceTransformer
+    except ModuleNotFoundError as error:
+        raise StageError(f"encoder {name!r}: {missing(error.name)}") from None
 
     if name == "minilm":
         try:
@@ -36,7 +38,8 @@ def load_encoder(name: str = "minilm"):
     try:
         return SentenceTransformer(str(folder) if folder.is_dir() else name, device="cpu")
     except (OSError, ValueError) as error:
-        raise StageError(f"encoder {name!r} is neither a folder nor a model of the hub: {error}") from None
+        why = (str(error).splitlines() or [""])[0]
+        raise StageError(f"encoder {name!r} is neither a folder nor a model of the hub: {why}") from None
 
 # %% ../nbs/00g_vectors.ipynb #d63218cc
 def embed(texts: list[str], encoder):

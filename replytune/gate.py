@@ -20,9 +20,9 @@ from typing import Callable, NamedTuple
 
 import pandas
 
-from .schema import ARMS, Chart, Pair, number_or_reason, replies_file, unavailable
+from .schema import Chart, Pair, number_or_reason, replies_file, unavailable
 from .files import asset, resolve
-from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, disclaimer, sample_rows
+from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, disclaimer, sample_rows
 from .charts import COLOURS, bench_table, intervals
 from .text import copy_key
 from .validate import words_of

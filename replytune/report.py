@@ -99,8 +99,9 @@ def _settings(stats: dict) -> str:
     tried = [row for row in stats["variants"] if row["contrast"]]
     if not tried: return "The judge was asked under one setting only; what others would say is not known."
     rates = [row["win_rate"] for row in tried if not row["fails"]]
-    if not rates: return f"All {len(tried)} other settings of the judge fail a control, so none of them counts."
-    lost = f" ({len(tried) - len(rates)} more fail a control and do not count)" if len(tried) > len(rates) else ""
+    if not rates: return f"All {len(tried)} other settings of the judge fail a control; none of them counts."
+    failing = len(tried) - len(rates)
+    lost = f" ({failing} more fail a control and do not count)" if failing else ""
     ends = f"{min(rates):.1%} to {max(rates):.1%}"
     return f"Under {len(rates)} other settings of the judge it is {ends}{lost}, and the bounds carry that."
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FOLLOWERS_RATIO', 'PAIRS_PER_TWEET', 'TRIVIAL', 'TWEETS_LEAST', 'LEAKING', 'CONTROLS', 'MAY_TIE', 'CONSTANTS',
            'CONTROL_REPLIES', 'DEALS', 'NEARLY', 'controls_chart', 'Outcome', 'outcomes', 'weighted_mean',
-           'trivial_scores', 'in_both_orders', 'accuracy_rows', 'power_at', 'pairs_needed', 'measures_engagement',
+           'trivial_scores', 'in_both_orders', 'power_at', 'accuracy_rows', 'pairs_needed', 'measures_engagement',
            'accuracy_chart', 'Asked', 'twice', 'control_replies', 'favourite_reply', 'preference_for_people',
            'bootstrap_mean', 'control_rows', 'arm_rows', 'own_place']
 
@@ -121,6 +121,15 @@ def in_both_orders(judge: Judge, asked: list[tuple[str, str, str, str]], log: Pa
     scores = list(map(score_of, answers_of(judge, questions, log)))
     return [(ahead, None if back is None else 1 - back) for ahead, back in zip(scores[::2], scores[1::2])]
 
+# %% ../nbs/07f_gate.ipynb #07f00018
+def power_at(row: dict, truth: float) -> float:
+    "How often a judge that is right so often would come out above one half, at this row's width of interval"
+    from scipy.stats import norm
+
+    error = (row["high"] - row["low"]) / (2 * norm.ppf(0.975))
+    if error == 0: return float(truth > 0.5)  # every answer alike
+    return float(norm.cdf((truth - 0.5) / error - norm.ppf(0.975)))
+
 # %% ../nbs/07f_gate.ipynb #07f00015
 def accuracy_rows(judge: Judge, given: Evidence) -> list[dict]:
     "The judge's accuracy on known outcomes; its lead over each trivial judge; what chance looks like"
@@ -175,14 +184,6 @@ def _shuffled_likes(own: list[float], known: list[Outcome], seed: int) -> list[f
     likes = [(dealt[each.better.reply_id], dealt[each.worse.reply_id]) for each in known]
     right = lambda score, one, other: score if one > other else 1 - score if one < other else 0.5
     return [right(score, *pair) for score, pair in zip(own, likes)]
-
-# %% ../nbs/07f_gate.ipynb #07f00018
-def power_at(row: dict, truth: float) -> float:
-    "How often a judge that is right so often would come out above one half, at this row's width of interval"
-    from scipy.stats import norm
-
-    error = (row["high"] - row["low"]) / (2 * norm.ppf(0.975))
-    return float(norm.cdf((truth - 0.5) / error - norm.ppf(0.975)))
 
 # %% ../nbs/07f_gate.ipynb #7d9fe292
 def pairs_needed(row: dict, truth: float, power: float = 0.8) -> int:

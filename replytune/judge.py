@@ -14,6 +14,7 @@ __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'OF_THE_JUDGE', 'F
 import json
 from pathlib import Path
 from pkgutil import resolve_name
+from statistics import pstdev
 from typing import Annotated, Iterator, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, Field, TypeAdapter, field_validator
@@ -318,10 +319,11 @@ SCORES, INTERVAL = "replytune.bias:tweet_scores", "replytune.bias:interval"
 
 
 def _ends(scores: list[float]) -> dict[str, float]:
-    "A 90 % interval, whose ends are the one-sided bounds of a decision at 95 %"
+    """A 90 % interval, whose ends are the one-sided bounds of a decision at 95 %; and the deviation over
+    tweets (ddof 0), out of which `mean_interval` makes those at any other level"""
     if len(scores) < 2: return {}
     low, high = resolve_name(INTERVAL)(scores, 0.9)
-    return {"low": low, "high": high, "tweets": len(scores)}
+    return {"low": low, "high": high, "deviation": pstdev(scores), "tweets": len(scores)}
 
 
 def variants_of(judge: Judge, given: Evidence) -> dict[str, Judge | Unavailable]:
@@ -526,6 +528,7 @@ def judge_stage(params: JudgeParams):
         stage.write("judgements.jsonl", answers)
         stage.write("judge_variants.jsonl", variant_rows(judge, given))
         if params.rate_arms: stage.write("ratings.jsonl", ratings(judge, given))
+        else: stage.path("ratings.jsonl").unlink(missing_ok=True)  # of an earlier run: nobody signs it now
         if log.exists(): stage.note(ANSWERS)
         stage.seeds["bootstrap"] = params.seed
         stage.models = {"judge": judge.name, "encoder": params.encoder}

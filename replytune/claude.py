@@ -20,6 +20,7 @@ import uuid
 from collections import Counter, defaultdict, deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Lock
@@ -33,7 +34,7 @@ from .files import append_lines, locked, read_records, whole_lines
 from .params import load_secrets, redact
 from .text import replace_lone_surrogates
 from .judge import Answer, Cost, Judge, JudgeParams, Question, Score, Unscored, Verdict, answer_key
-from .judge_models import answer_schema, judge_key, judge_messages, read_answer
+from .judge_models import WORDINGS, answer_schema, judge_key, judge_messages, read_answer
 
 # %% ../nbs/07e_claude.ipynb #07e13a2b
 REMEDIES = {  # what to do, by the API's name of an error or ours
@@ -170,9 +171,9 @@ MOST_TOKENS = 2000  # of an answer, thoughts included; one that needs more is cu
 UNSEEN_TOKENS = 500  # more than the API adds to a request of its own accord
 
 
-def request_for(asked: Question, model: str, effort: str = "") -> dict:
+def request_for(asked: Question, model: str, effort: str = "", wording: str = "") -> dict:
     "What the API is sent for a question; the same in a batch"
-    system, user = map(replace_lone_surrogates, judge_messages(asked))
+    system, user = map(replace_lone_surrogates, judge_messages(asked, wording))
     form = {"format": {"type": "json_schema", "schema": answer_schema(asked)}}
     return {
         "model": model, "max_tokens": MOST_TOKENS, "system": system,
@@ -268,10 +269,19 @@ class Asker:
         self.batches, self.concurrency = params.batches, params.concurrency
         self.name = f"{model} (rehearsal)" if here else model
         self.file = folder / ("claude_rehearsal" if here else "claude") / "ledger.jsonl"
-        forms = [self.request(Question("", "", "", second)) for second in ("", None)]
-        self.key = judge_key(here, forms)
+        self.wording, self.key = "", ""
+        self.key = self.worded("").key
 
-    def request(self, asked: Question) -> dict: return request_for(asked, self.model, self.effort)
+    def worded(self, wording: str) -> "Asker":
+        "The same with another prompt, under another key, and paid for from the same ledger"
+        other, here = copy(self), self.file.parent.name == "claude_rehearsal"
+        other.wording = wording
+        forms = [other.request(Question("", "", "", second)) for second in ("", None)]
+        other.key = judge_key(here, forms)
+        return other
+
+    def request(self, asked: Question) -> dict:
+        return request_for(asked, self.model, self.effort, self.wording)
 
     def most(self, asked: Question, batch: bool) -> float: return most_dollars(self.request(asked), batch)
 
@@ -441,7 +451,8 @@ def batch_answers(asker: Asker, ledger: Ledger, by: str, wanted: Wanted) -> Answ
         if (by, key) not in known: lines.append(line)
     if by in ledger.open: lines.append(entry("released", by))
     if lines: ledger.write(*lines)
-    for key in [key for key in answers if key in wanted]:
+    dropped = {key for key in answers if (by, key) in known and isinstance(answers[key], Unscored)}
+    for key in [key for key in answers if key in wanted and key not in dropped]:
         del wanted[key]
         yield key, answers[key]
     return {key: results.get(key) for key in keys if key not in answers}
@@ -544,6 +555,9 @@ class Claude(Judge):
 
     def quote(self, asked: list[Question]) -> float:
         with self._alone() as ledger: return quoted_dollars(self.asker, ledger, asked)
+
+    def variants(self) -> dict[str, Judge]:
+        return {name: Claude(self.asker.worded(name)) for name in WORDINGS}
 
     @contextmanager
     def _alone(self):

@@ -6,21 +6,22 @@
 __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'OF_THE_JUDGE', 'FLAGGED', 'SCORES', 'INTERVAL', 'REGISTERED',
            'PLANNED', 'SHAPELESS', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored', 'Score', 'Question',
            'Judge', 'score_of', 'comparisons', 'answer_key', 'answers_of', 'drop_unusable', 'Evidence',
-           'turned_down_for_likes', 'judgements', 'ratings', 'variant_rows', 'all_questions', 'within_budget',
-           'ask_together', 'worth_asking', 'measurement', 'planned_rule', 'to_measure', 'measured_before', 'register',
-           'measure', 'judge_stage']
+           'turned_down_for_likes', 'judgements', 'ratings', 'variants_of', 'variant_rows', 'all_questions',
+           'within_budget', 'ask_together', 'worth_asking', 'measurement', 'planned_rule', 'to_measure',
+           'measured_before', 'register', 'measure', 'judge_stage']
 
 # %% ../nbs/07_judge.ipynb #235daab5
 import json
 from pathlib import Path
 from pkgutil import resolve_name
+from statistics import pstdev
 from typing import Annotated, Iterator, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, Field, TypeAdapter, field_validator
 
 from replytune.schema import (
     Pair, Record, StageError, Unavailable, check_contrast, error_of, flow, number_or_reason,
-    replies_file,
+    replies_file, unavailable,
 )
 from .files import append_lines, read_rows, sha256, to_lines, whole_lines, write_text
 from .params import StageParams, stage_params
@@ -318,18 +319,30 @@ SCORES, INTERVAL = "replytune.bias:tweet_scores", "replytune.bias:interval"
 
 
 def _ends(scores: list[float]) -> dict[str, float]:
-    "A 90 % interval, whose ends are the one-sided bounds of a decision at 95 %"
+    """A 90 % interval, whose ends are the one-sided bounds of a decision at 95 %; and the deviation over
+    tweets (ddof 0), out of which `mean_interval` makes those at any other level"""
     if len(scores) < 2: return {}
     low, high = resolve_name(INTERVAL)(scores, 0.9)
-    mean = sum(scores) / len(scores)
-    deviation = (sum((score - mean) ** 2 for score in scores) / len(scores)) ** 0.5
-    return {"low": low, "high": high, "tweets": len(scores), "deviation": deviation}
+    return {"low": low, "high": high, "deviation": pstdev(scores), "tweets": len(scores)}
+
+
+def variants_of(judge: Judge, given: Evidence) -> dict[str, Judge | Unavailable]:
+    "The judge under its other settings, or why it is not asked under one: it costs, and nobody said it may"
+    found = judge.variants() if given.params.try_variants else {}
+    unpaid = unavailable("its answers cost something, and are asked for with pay_variants: true")
+    asks = lambda each: isinstance(each, Unavailable) or given.params.pay_variants or not _costs(each)
+    return {name: each if asks(each) else unpaid for name, each in found.items()}
+
+
+def _costs(judge: Judge) -> bool:
+    try: return judge.kept and judge.quote([Question("", "a tweet", "a reply", "another")]) > 0
+    except StageError: return True  # dollars_max has no room left for even this
 
 
 def variant_rows(judge: Judge, given: Evidence) -> list[dict]:
     "The win rate of each contrast under each of the judge's own variants"
     rows = []
-    for name, variant in (judge.variants() if given.params.try_variants else {}).items():
+    for name, variant in variants_of(judge, given).items():
         if isinstance(variant, Unavailable):
             rows.append({"variant": name, "contrast": None, "win_rate": number_or_reason(variant)})
             continue
@@ -376,14 +389,22 @@ def within_budget(judge: Judge, given: Evidence) -> float:
     "What is still to be paid, in dollars; `StageError` if that is more than `dollars_max`"
     if not judge.kept: return 0.0
     known = _answered(given.log) if given.log else {}
-    measures, arms = all_questions(given, guess=True)
-    others = judge.variants().values() if given.params.try_variants else ()
-    judges = [judge, *(each for each in others if not isinstance(each, Unavailable))]
-    left = [[each for each in measures + arms if answer_key(one, each) not in known] for one in judges]
-    dollars = sum(one.quote(asked) for one, asked in zip(judges, left))
+    others = [each for each in variants_of(judge, given).values() if not isinstance(each, Unavailable)]
+    asked = [(judge, sum(all_questions(given, guess=True), []))]
+    asked += [(each, _of_a_variant(given)) for each in others]
+    left = [(one, [each for each in some if answer_key(one, each) not in known]) for one, some in asked]
+    dollars, count = sum(one.quote(some) for one, some in left), sum(len(some) for _, some in left)
     if dollars <= given.params.dollars_max: return round(dollars, 4)
-    dear = f"{sum(map(len, left)):,} questions to {judge.name} are quoted at ${dollars:.2f}"
+    dear = f"{count:,} questions to {judge.name} are quoted at ${dollars:.2f}"
     raise StageError(f"{dear}, more than dollars_max {given.params.dollars_max}; raise it or ask less")
+
+
+def _of_a_variant(given: Evidence) -> list[Question]:
+    "What a judge is asked under another setting: the controls, and the comparisons"
+    listening, given = _Listening(rates=True), given._replace(log=None)
+    resolve_name(MEASURES["judge_controls.jsonl"])(listening, given)
+    judgements(listening, given)
+    return listening.asked
 
 # %% ../nbs/07_judge.ipynb #07C1a2b3
 def ask_together(judge: Judge, asked: list[Question], log: Path | None):
@@ -396,10 +417,14 @@ class _Unasked(Judge):
 
     kept = False
 
-    def __init__(self, judge: Judge, why: str): self.name, self.key, self.unasked = judge.name, judge.key, why
+    def __init__(self, judge: Judge, why: str):
+        self.name, self.key, self.judge, self.unasked = judge.name, judge.key, judge, why
 
     def answer_all(self, asked: list[Question]) -> Iterator[tuple[int, Answer]]:
         yield from ((place, Unscored(reason=self.unasked)) for place in range(len(asked)))
+
+    def variants(self) -> dict[str, Unavailable]:
+        return dict.fromkeys(self.judge.variants(), unavailable(self.unasked))
 
 
 def worth_asking(judge: Judge, given: Evidence, controls: list[dict], about_arms: list[Question]) -> Judge:
@@ -509,6 +534,7 @@ def judge_stage(params: JudgeParams):
         stage.write("judgements.jsonl", answers)
         stage.write("judge_variants.jsonl", variant_rows(judge, given))
         if params.rate_arms: stage.write("ratings.jsonl", ratings(judge, given))
+        else: stage.path("ratings.jsonl").unlink(missing_ok=True)  # of an earlier run: nobody signs it now
         if log.exists(): stage.note(ANSWERS)
         stage.seeds["bootstrap"] = params.seed
         stage.models = {"judge": judge.name, "encoder": params.encoder}

@@ -382,9 +382,9 @@ NEARLY = 0.6  # share of a text's neighbouring words that stand so in a train te
 
 
 def word_pairs(text: str) -> set[tuple[str, ...]]:
-    "Words that follow each other, without case or punctuation"
+    "Words that follow each other, without case or punctuation; one word stands alone, no word is none"
     words = re.findall(r"\w+", text.casefold())
-    return set(zip(words, words[1:])) or {tuple(words)}
+    return set(zip(words, words[1:])) or {(word,) for word in words}
 
 # %% ../nbs/07b_ranker.ipynb #07r00030
 class Ranker(Judge):
@@ -421,9 +421,10 @@ class Ranker(Judge):
 
     def compare(self, tweet: str, first: str, second: str) -> Verdict:
         "Which of the two is the better reply, and which of the two questions decided"
-        known = [fold for fold in map(self.fold_of_text, (tweet, first, second)) if fold is not None]
-        both = [(tweet, first), (tweet, second)]
-        one, other = self.parts(both, known[0] if known else None) * self.weights  # both by the same tastes
+        own, *others = map(self.fold_of_text, (tweet, first, second))
+        known = [own] if own is not None else sorted(fold for fold in others if fold is not None)
+        both = [(tweet, first), (tweet, second)]  # both by the same tastes, in whichever order they stand
+        one, other = self.parts(both, known[0] if known else None) * self.weights
         return verdict_of(dict(zip(PARTS, map(float, one - other))), self.params.tie_width)
 
     def rate(self, tweet: str, reply: str) -> Score:

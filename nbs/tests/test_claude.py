@@ -18,7 +18,8 @@ from replytune import claude
 from replytune import judge as judge_page
 from replytune.claude import Asker, Ledger, answers_to, entry, find_batch, make_claude, price, quoted_dollars, request_for
 from replytune.files import read_rows, resolve, whole_lines
-from replytune.judge import JudgeParams, Question, Score, Unscored, Verdict, answers_of
+from replytune.judge import JudgeParams, Question, Score, Unscored, Verdict, answers_of, drop_unusable
+from replytune.judge_models import WORDINGS
 from replytune.run import sample_rows
 from replytune.schema import StageError
 
@@ -624,3 +625,27 @@ def test_a_way_through_both_functions_takes_what_is_wanted_only(tmp_path):
         assert dict(answers_to(asker, Ledger(asker.file), dict(wanted))).keys() == wanted.keys()
         assert quoted_dollars(asker, Ledger(asker.file), questions(7)) > 0
         assert json.loads(asker.file.read_text().splitlines()[0])["keys"] == list(wanted)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_unusable_is_asked_anew_once_it_was_let_go(tmp_path, way):
+    asked, log = questions(5), tmp_path / "judge_answers.jsonl"
+    with serving(answers={asked[2].first: "refusal"}) as server:
+        first = ask(tmp_path, asked, **way)
+        assert [isinstance(each, Unscored) for each in first] == [False, False, True, False, False] and ask(tmp_path, asked, **way) == first and len(server.bill) == 5
+        server.answers = {}  # it has thought better of it
+        drop_unusable(log)
+        assert right(asked, ask(tmp_path, asked, **way)) and len(server.bill) == 6 and settled_to_the_cent(tmp_path, server)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_other_wordings_are_other_questions_under_the_same_cap(tmp_path, way):
+    asked = questions(4)
+    with serving() as server:
+        judge = judge_for(tmp_path, dollars_max=0.3, **way)
+        for each in (judge, *judge.variants().values()): assert right(asked, answers_of(each, asked, tmp_path / "judge_answers.jsonl"))
+        assert list(judge.variants()) == list(WORDINGS) and len({judge.key, *(each.key for each in judge.variants().values())}) == 1 + len(WORDINGS)
+        assert len(server.bill) == 4 * (1 + len(WORDINGS)) == whole_lines(tmp_path / "judge_answers.jsonl") and settled_to_the_cent(tmp_path, server)
+        spent = ledger_of(tmp_path).committed()
+        tight = judge_for(tmp_path, dollars_max=spent + 0.001, **way).variants()
+        with pytest.raises(StageError, match="raise dollars_max"): answers_of(next(iter(tight.values())), questions(9), tmp_path / "judge_answers.jsonl")

@@ -13,7 +13,6 @@ import unicodedata
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -371,7 +370,7 @@ def test_threads_pass_on_what_is_no_fault_of_a_line():
 
 def test_the_key_of_a_judge_is_all_that_shapes_an_answer(told, monkeypatch):
     one = judge_at(told, judge_model="m")
-    assert one.key == make_openai(JudgeParams(judge_url="http://elsewhere/v1", judge_model="m", concurrency=2), []).key
+    assert one.key == make_openai(JudgeParams(judge_url="http://elsewhere/v1", judge_model="m", concurrency=2, **PRICED), []).key
     assert one.key != judge_at(told, judge_model="n").key and answer_key(one, PAIR) != answer_key(one, PAIR._replace(first=PAIR.second, second=PAIR.first))
     keys = {one.key}
     for name, value in (("JUDGE_PROMPT", "Judge."), ("RATING_PROMPT", "Rate."), ("FORMS", FORMS[:1]), ("quoted", str), ("WINNERS", {"A": "first", "B": "second"})):
@@ -618,22 +617,66 @@ def test_looking_never_fails(text): assert set(suspicious(text)) <= set(INJECTIO
 
 # what an answer costs
 
-def test_a_server_elsewhere_needs_its_prices():
-    far = SimpleNamespace(where="https://api.example.com/v1", name="far", model="far")
+PRICED = dict(dollars_per_million_in=2.0, dollars_per_million_out=8.0)
+
+
+def test_a_server_elsewhere_needs_its_prices(tmp_path):
     for named in ({}, {"dollars_per_million_in": 1.0}, {"dollars_per_million_out": 1.0}):
-        with pytest.raises(StageError, match="dollars_per_million_in and dollars_per_million_out"): OpenAIJudge(far, JudgeParams(**named))
-    judge = OpenAIJudge(far, JudgeParams(dollars_per_million_in=2.0, dollars_per_million_out=8.0))
-    assert 0.0005 < judge.quote([PAIR]) < 0.01 and judge.quote([PAIR] * 3) == pytest.approx(3 * judge.quote([PAIR])) and judge.variants() == {}
-    assert set(OpenAIJudge(far, JudgeParams(dollars_per_million_in=2.0, dollars_per_million_out=8.0, pay_variants=True)).variants()) == set(WORDINGS)
+        with pytest.raises(StageError, match="dollars_per_million_in and dollars_per_million_out"): make_openai(JudgeParams(judge_url="http://elsewhere.example/v1", judge_model="far", **named), [])
+    judge = make_openai(JudgeParams(judge_url="http://elsewhere.example/v1", judge_model="far", **PRICED), [], tmp_path)
+    assert 0.0005 < judge.quote([PAIR]) < 0.01 and judge.quote([PAIR] * 3) == pytest.approx(3 * judge.quote([PAIR]))
+    own = make_openai(JudgeParams(judge_url="http://elsewhere.example/v1", judge_model="far", dollars_per_million_in=0, dollars_per_million_out=0), [])
+    assert own.quote([PAIR]) == 0
 
 
-def test_the_limit_in_dollars_holds_while_questions_are_asked():
-    said = SimpleNamespace(choices=[SimpleNamespace(finish_reason="stop", message=SimpleNamespace(content='{"reasoning": "x", "winner": "A"}', refusal=None))], usage=SimpleNamespace(prompt_tokens=400_000, completion_tokens=50))
-    far = SimpleNamespace(where="https://api.example.com/v1", name="far", model="far", chat=lambda turns, **settings: said)
-    judge = OpenAIJudge(far, JudgeParams(dollars_per_million_in=1.0, dollars_per_million_out=1.0, dollars_max=1.0))
-    answers = [judge.answer(PAIR) for _ in range(3)]
-    assert answers[0].cost.dollars == pytest.approx(0.40005)
-    with pytest.raises(StageError, match=r"\$1.20 are spent with openai far"): judge.answer(PAIR)
+def test_one_price_is_none_even_on_this_machine(told):
+    with pytest.raises(StageError, match="one of two prices is named"): judge_at(told, dollars_per_million_out=1.0)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 16])
+def test_the_limit_holds_while_questions_are_under_way_and_the_next_run_knows_what_was_spent(told, tmp_path, concurrency):
+    told.answer = lambda asked: time.sleep(0.005) or GOOD
+    make = lambda most: make_openai(JudgeParams(judge_url=told.url, concurrency=concurrency, dollars_max=most, **PRICED), [], tmp_path)
+    each, log = (300 * 2 + 20 * 8) / 1e6, tmp_path / "log.jsonl"
+    message = error_of(answers_of, make(0.05), many(200), log)
+    rows = read_rows(log)
+    assert "of dollars_max 0.05 are spent" in message and "run again" in message
+    assert 5 < len(rows) == len(told.asked) < 200 and {row["cost"]["dollars"] for row in rows} == {each}
+    assert len(told.asked) * each <= 0.05 < len(told.asked) * each + 0.02  # not over, and not long before
+    assert make(0.05).purse.spent == pytest.approx(len(rows) * each)  # another process
+    assert "dollars_max 0.05 are spent" in error_of(make(0.05).quote, many(200)) and "dollars_max" in error_of(answers_of, make(0.05), many(200), log)
+    assert len(told.asked) == len(rows)
+    assert len(answers_of(make(1.0), many(200), log)) == len(told.asked) == 200
+
+
+def test_a_quote_learns_from_what_was_answered(told, tmp_path):
+    told.usage = {"completion_tokens": 400}
+    first = make_openai(JudgeParams(judge_url=told.url, **PRICED), [], tmp_path)
+    before = first.quote(many(10))
+    answers_of(first, many(5), tmp_path / "log.jsonl")
+    again = make_openai(JudgeParams(judge_url=told.url, **PRICED), [], tmp_path)
+    assert again.quote(many(10)) == pytest.approx(first.quote(many(10))) and again.quote(many(10)) - before == pytest.approx(10 * 250 * 8 / 1e6)
+
+
+def test_an_answer_lost_on_the_way_to_the_log_was_paid_for_all_the_same(told, tmp_path):
+    judge = make_openai(JudgeParams(judge_url=told.url, concurrency=1, **PRICED), [], tmp_path)
+    running = judge.answer_all(many(9))
+    next(running)
+    running.close()  # nobody wrote it down
+    assert make_openai(JudgeParams(judge_url=told.url, **PRICED), [], tmp_path).purse.spent == pytest.approx(760e-6) and len(told.asked) == 1
+
+
+def test_wordings_pay_from_one_purse_and_one_model_answers_them_all(told, tmp_path):
+    judge = make_openai(JudgeParams(judge_url=told.url, dollars_max=0.05, **PRICED), [], tmp_path)
+    others = judge.variants()
+    for each in (judge, *others.values()): answers_of(each, many(3), tmp_path / "log.jsonl")
+    systems = {asked["messages"][0]["content"] for asked in told.asked}
+    assert systems == {page.JUDGE_PROMPT, *WORDINGS.values()} and len(read_rows(tmp_path / "log.jsonl")) == 9 == len(told.asked)
+    assert judge.purse.spent == pytest.approx(9 * 760e-6) and all(each.purse is judge.purse for each in others.values())
+    local = LocalJudge("tiny-qwen3")
+    assert all(each.model is local.model for each in local.variants().values())
+    said = {name: each.compare(*PAIR[1:]).probability for name, each in local.variants().items()}
+    assert len({*said.values(), local.compare(*PAIR[1:]).probability}) == 1 + len(WORDINGS)  # other words, other answers
 
 
 def test_every_wording_is_another_question_and_keeps_the_fence():

@@ -13,7 +13,7 @@ from replytune.split import SEALS, SplitParams, break_seal, split_stage, test_tw
 from replytune.publish import export_dataset
 from replytune.forget import forget
 from replytune.collect import CollectParams, collect_stage, read_items
-from replytune.judge import JudgeParams, judge_stage
+from replytune.judge import JUDGES, Judge, JudgeParams, Verdict, judge_stage, planned_rule
 from replytune.line import main
 from replytune.review import ReviewParams, review_stage
 from replytune.schema import Pair, StageError
@@ -188,6 +188,46 @@ def test_a_second_seed_of_one_adapter_is_a_second_measurement(tmp_path):
     judge_stage(JudgeParams(run=str(second.folder), choose_on_test=True, **QUICK))
     signed = json.loads((second / "registered.json").read_text())
     assert [row["run"] for row in signed["before"]] == ["first"] and "measured 2 things" in marks(signed, stored_params(StatsParams()))[0]
+
+
+class Paid(Judge):
+    "Costs something, and counts"
+    name, key, asked = "paid", "v1", 0
+
+    def compare(self, tweet, first, second):
+        Paid.asked += 1
+        return Verdict(winner="first" if len(first) > len(second) else "second")
+
+    def quote(self, asked): return 0.001 * len(asked)
+
+
+def test_who_is_refused_has_paid_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("replytune.judge.made_paid", lambda params, pairs, cache: Paid(), raising=False)
+    monkeypatch.setitem(JUDGES, "paid", "replytune.judge:made_paid")
+    first, second = real(tmp_path / "first"), real(tmp_path / "second")
+    judge_stage(JudgeParams(run=str(first.folder), judge="paid", **QUICK))  # it fails its controls
+    assert Paid.asked > 0 and not (tmp_path / SEALS).exists(), "what was not measured breaks no seal"
+    judge_stage(JudgeParams(run=str(first.folder), judge="paid", despite_controls=True, **QUICK))
+    assert len(read_rows(tmp_path / SEALS)) == 1
+    with_model(second, "another")
+    asked = Paid.asked
+    with pytest.raises(StageError, match="measured something else already"): judge_stage(JudgeParams(run=str(second.folder), judge="paid", **QUICK))
+    assert Paid.asked == asked and len(read_rows(tmp_path / SEALS)) == 1
+
+
+@pytest.mark.parametrize("plan", ["[1]", "{", '{"08_stats": 3}', '"x"'])
+def test_a_plan_that_is_none_is_an_error_that_names_it(tmp_path, plan):
+    (tmp_path / "planned.json").write_text(plan)
+    with pytest.raises(StageError, match="planned.json maps no stages"): planned_rule(tmp_path / "planned.json")
+
+
+def test_looking_at_a_seal_breaks_none(tmp_path):
+    ledger = tmp_path / SEALS
+    assert break_seal(ledger, ["a"], thing("one"), note=False) == [] and not ledger.exists()
+    break_seal(ledger, ["a"], thing("one"))
+    with pytest.raises(StageError, match="something else"): break_seal(ledger, ["a"], thing("two"), note=False)
+    with pytest.raises(StageError, match="tweets of which some are gone, and others are new"):
+        break_seal(ledger, ["a", "b", "c"], thing("one"), choose=True), break_seal(ledger, ["b", "c", "d"], thing("one"))
 
 
 def test_dev_tweets_carry_no_seal(tmp_path):

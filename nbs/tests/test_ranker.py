@@ -176,3 +176,16 @@ def test_a_train_reply_with_a_small_change_is_rated_by_tastes_that_have_not_seen
         changed = [" ".join([*words[:4], "verily", *words[5:]]), pair.reply.upper(), pair.reply.rstrip(".") + " !", " ".join(words[:-1])]
         assert {ranker.fold_of_text(text) for text in changed} == {ranker.folds[copy_key(pair.reply)]}, pair.reply
     assert ranker.fold_of_text("A sentence about cheese that nobody in the sample has ever written down.") is None
+
+
+def test_two_train_replies_under_another_tweet_are_compared_alike_in_both_orders(ranker):
+    "Each is known to another fold, so no taste is blind to both; which one it is must not depend on what stands first"
+    dev, chance = [pair for pair in PAIRS if pair.split == "dev"], random.Random(3)
+    for pair in dev[:15]:
+        one, other = (each.reply for each in chance.sample(TRAIN, 2))
+        ahead, behind = ranker.compare(pair.tweet, one, other), ranker.compare(pair.tweet, other, one)
+        assert ahead.probability == pytest.approx(1 - behind.probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "🔥🔥", "?!", "cheesemonger"])
+def test_a_text_of_no_or_one_word_is_like_no_train_text(ranker, text): assert ranker.fold_of_text(text) is None

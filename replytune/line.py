@@ -23,7 +23,7 @@ from .run import SAMPLE_RUN, Run, check_input, disclaimer, stored_params, why_ru
 from .charts import COLOURS
 from .plan import rebuild_checkpoint
 from .phase0 import SAMPLE_TEXTS, phase0_line, phase0_params
-from .report import verdict_sentence
+from .report import read_stats, verdict_sentence
 from .publish import export_dataset
 from .forget import forget
 
@@ -136,7 +136,7 @@ def show_verdict(folder: str) -> int:
     "Print the decision; its exit code lets a script act on it"
     run = Run(folder)
     check_input(run, "stats.json")
-    stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
+    stats = read_stats(run)
     if label := disclaimer(run.manifest()):
         print(label)
     print(f"{stats['decision']}: {verdict_sentence(stats)}")

@@ -15,7 +15,7 @@ from collections import Counter
 from pydantic import Field
 
 from .schema import Chart, Pair, StageError, error_of, replies_file
-from .files import asset, read_records, read_rows, resolve
+from .files import asset, read_json, read_records, read_rows, resolve
 from .params import StageParams
 from replytune.run import (
     SAMPLE_RUN, Run, arms_made, disclaimer, open_stage, sample_copy, sample_rows,
@@ -273,12 +273,12 @@ def figures_of(run: Run, manifest: dict[str, dict], stats: dict, label: str) -> 
 # %% ../nbs/09_report.ipynb #09n10002
 def read_stats(run: Run) -> dict:
     "What stage 08 wrote; `StageError` if it is no stage 08 of today's"
-    try: stats = json.loads((run / "stats.json").read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise StageError(f"stats.json is damaged ({error.msg}); run stage 08 again (FROM=08)") from None
+    stats = read_json(run / "stats.json")
     wanted = "decision estimate level marks split checks claim judge rates habits robustness strengths"
     if missing := [name for name in [*wanted.split(), "textbook"] if name not in stats]:
         raise StageError(f"stats.json lacks {', '.join(missing)}: an older stage 08 wrote it; run FROM=08")
+    if stats["decision"] not in COLOUR_OF:
+        raise StageError(f"stats.json says {stats['decision']!r}, not {', '.join(COLOUR_OF)}; run FROM=08")
     return stats
 
 # %% ../nbs/09_report.ipynb #c1c1361b

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from replytune.schema import (
     Chart, StageError, Unavailable, check_contrast, error_of, number_or_reason, replies_file, unavailable,
 )
-from .files import read_rows
+from .files import read_json, read_rows
 from .params import StageParams
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, open_stage, stored_params
 from .charts import COLOURS, counts_table, intervals
@@ -84,6 +84,8 @@ def scores_by_tweet(
     if isinstance(scores, dict): rows = [(id, score) for id, score in scores.items()]
     else: rows = [_tweet_and_score(row) for row in scores]
     for id, score in rows:
+        if id is None or id != id or id == "":
+            raise ValueError(f"the score {score!r} names no tweet (tweet_id {id!r})")
         if isinstance(score, bool) or not isinstance(score, Real):
             raise ValueError(f"tweet {id}: score {score!r} is no number; leave out what has none")
         if not 0 <= score <= 1:  # NaN, too, is not
@@ -157,6 +159,8 @@ def goals(
     "On the judge's scale: from where an estimate is enough for GO, and below what no upper bound is NO-GO"
     shown = lambda right: 0.5 + (2 * right - 1) * better_by
     if accuracy is None: return shown(1.0), shown(1.0)
+    if not 0 <= accuracy.low <= accuracy.high <= 1:
+        raise ValueError(f"accuracy {accuracy.low} to {accuracy.high}: numbers from 0 to 1, the lower first")
     if accuracy.low <= 0.5: return shown(1.0), None  # it may be a coin: of that nothing is too small
     return shown(accuracy.guess), shown(accuracy.low)
 
@@ -454,13 +458,32 @@ def analyse(given: Judged, params: StatsParams) -> dict:
     return found | other_readings(given, found, params)
 
 # %% ../nbs/08_stats.ipynb #08w00055
+def _sound_rows(judgements: list[dict], accuracy: list[dict]):
+    "`StageError` names the first row that is no judgement, or a second judge"
+    for number, row in enumerate(judgements, start=1):
+        where = f"judgements.jsonl:{number}"
+        wanted = ("contrast", "tweet_id", "first", "second", "score_first", "judge")
+        if lost := [name for name in wanted if name not in row]:
+            raise StageError(f"{where} has no {lost[0]}; run FROM=07")
+        try: check_contrast(row["contrast"])
+        except ValueError as error: raise StageError(f"{where}: {error}") from None
+        score = row["score_first"]
+        if score is not None and not (isinstance(score, float) and 0 <= score <= 1):
+            raise StageError(f"{where}: score {score!r} is no number from 0 to 1")
+        if not row["tweet_id"]: raise StageError(f"{where} names no tweet")
+    if not accuracy: raise StageError("judge_accuracy.jsonl is empty, nothing is known of the judge; run FROM=07")
+    judges = sorted({str(row["judge"]) for row in judgements} | {str(accuracy[0].get("judge"))})
+    if len(judges) > 1: raise StageError(f"answers and accuracy are of more than one judge: {', '.join(judges)}")
+
+
 def read_judged(folder, params: StatsParams) -> Judged:
     "What lies in a run folder when stage 07 is done"
     judgements, *measures = (read_rows(folder / name) for name in JUDGED)
+    _sound_rows(judgements, measures[0])
     arms = {arm for row in judgements for arm in row["contrast"].split("-")}
     replies = {arm: read_rows(folder / replies_file(arm)) for arm in sorted(arms)}
     signed = folder / REGISTERED
-    registered = json.loads(signed.read_text(encoding="utf-8")) if signed.exists() else None
+    registered = read_json(signed) if signed.exists() else None
     rated = folder / "ratings.jsonl"
     ratings = read_rows(rated) if rated.exists() else []
     asked = params.primary, params.null, params.unscored_max
@@ -470,7 +493,10 @@ def read_judged(folder, params: StatsParams) -> Judged:
 def stats_stage(params: StatsParams):
     "Decide on `judgements.jsonl`; writes `stats.json`"
     with open_stage("08_stats", params, reads=[*JUDGED, REGISTERED]) as stage:
-        given = read_judged(stage.run.folder, params)
+        given, split = read_judged(stage.run.folder, params), stage.parameter_of("05_generate", "split")
+        if given.registered and given.registered.get("split", split) != split:
+            signed = given.registered["split"]
+            raise StageError(f"stage 05 answered {split} tweets, and {signed} was signed before; run FROM=07")
         rated = ["ratings.jsonl"] if given.ratings else []
         for name in [*map(replies_file, given.replies), *rated]:
             stage.read[name] = check_input(stage.run, name)

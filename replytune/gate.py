@@ -127,6 +127,7 @@ def power_at(row: dict, truth: float) -> float:
     from scipy.stats import norm
 
     error = (row["high"] - row["low"]) / (2 * norm.ppf(0.975))
+    if error == 0: return float(truth > 0.5)  # every answer alike
     return float(norm.cdf((truth - 0.5) / error - norm.ppf(0.975)))
 
 # %% ../nbs/07f_gate.ipynb #07f00015

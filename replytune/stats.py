@@ -471,9 +471,9 @@ def _sound_rows(judgements: list[dict], accuracy: list[dict]):
         if score is not None and not (isinstance(score, float) and 0 <= score <= 1):
             raise StageError(f"{where}: score {score!r} is no number from 0 to 1")
         if not row["tweet_id"]: raise StageError(f"{where} names no tweet")
-    if not accuracy: raise StageError("judge_accuracy.jsonl is empty, nothing is known of the judge; run FROM=07")
+    if not accuracy: raise StageError("judge_accuracy.jsonl is empty: nothing is known of a judge; FROM=07")
     judges = sorted({str(row["judge"]) for row in judgements} | {str(accuracy[0].get("judge"))})
-    if len(judges) > 1: raise StageError(f"answers and accuracy are of more than one judge: {', '.join(judges)}")
+    if len(judges) > 1: raise StageError(f"answers and accuracy are of several judges: {', '.join(judges)}")
 
 
 def read_judged(folder, params: StatsParams) -> Judged:

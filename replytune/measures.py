@@ -392,6 +392,7 @@ def arms_of(
 # %% ../nbs/05b_measures.ipynb #05m00048
 def panel_chart(panels: dict[str, dict], note: str = "") -> Chart:
     "Each measure of each arm as a multiple of the human arm's, on a logarithmic axis"
+    if "human" not in panels: raise ValueError(f"no human arm among {', '.join(panels)}; measure it, too")
     known = lambda found: isinstance(found, Estimate)
     human = {name: found for name, found in panels["human"].items() if known(found) and found.value > 0}
     arms = [arm for arm in panels if arm != "human"]
@@ -407,7 +408,8 @@ def panel_chart(panels: dict[str, dict], note: str = "") -> Chart:
                 axes.plot([low, high], [height] * 2, color=COLOURS[arm], linewidth=1.5)
                 axes.plot(value, height, "o", color=COLOURS[arm], markersize=4, label="" if row else arm)
         axes.axvline(1, color=COLOURS["human"], linewidth=0.8)
-        axes.set(xscale="log", xlim=(0.05, 30), yticks=range(len(human)), yticklabels=human)
+        axes.set(xscale="log", xlim=(0.1, 10), yticks=range(len(human)), yticklabels=human)
+        axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
         axes.set(xlabel="times the human arm's (line; band: its interval)")
         axes.invert_yaxis()
         axes.legend(frameon=False, ncols=len(arms), loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -555,7 +557,9 @@ def measures_of_run(
     pairs = read_records(run / "reviewed.jsonl")
     texts = arms_of(made, pairs, encoder and Vectors(encoder, run / "cache"), params)
     found = {"arms": {arm: measures_json(panel(given)) for arm, given in texts.items()}}
-    found["signatures"] = {name: str(overlap_metric(name).get_signature()) for name in ("BLEU", "chrF")}
+    scored = lambda name: any("value" in measures[name] for measures in found["arms"].values())
+    signature = lambda name: str(overlap_metric(name).get_signature())
+    found["signatures"] = {name: signature(name) for name in ("BLEU", "chrF") if scored(name)}
     found["blind"] = {name: measure.blind for name, measure in MEASURES.items()}
     if losses: found["losses"] = measures_json(loss_measures(_run_losses(run, made, pairs, params), params))
     return found | {"parameters": params.model_dump()}

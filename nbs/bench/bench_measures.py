@@ -8,8 +8,9 @@ import time
 import numpy
 
 from keeping import keep
+from replytune.files import resolve
 from replytune.generate import Generation
-from replytune.measures import MEASURES, ArmTexts, Estimate, MeasureParams, bootstrap, distinct, jackknife, panel, words
+from replytune.measures import MEASURES, ArmTexts, Estimate, MeasureParams, bootstrap, distinct, jackknife, measures_of_run, panel, words
 from replytune.run import sample_rows
 
 TEXTS, DIMENSIONS = 10_000, 384
@@ -38,12 +39,12 @@ def cost():
     rows = [Generation(tweet_id=str(number + 1), arm="base", reply=text) for number, text in enumerate(texts)]
     tweets = {row.tweet_id: text for row, text in zip(rows, reversed(texts))}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
+    started = time.process_time()
     found = panel(ArmTexts(rows, tweets, {}, REPLIES, Stored()))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert sum(isinstance(measure, Estimate) for measure in found.values()) == len(MEASURES) - 5  # overlap has nothing to compare with
-    keep("05b_measures", "panel on 10,000 texts", seconds, "s", "diversity, copies and accidents, with intervals; vectors at hand")
+    keep("05b_measures", "panel on 10,000 texts", seconds, "s", "of one core; diversity, copies and accidents, with intervals; vectors at hand")
     keep("05b_measures", "memory of that", peak / 1024, "MB", f"the whole process; {before / 1024:.0f} MB before")
 
 
@@ -51,9 +52,9 @@ def overlaps():
     texts = drawn_texts(1000, 3)
     rows = [Generation(tweet_id=str(number + 1), arm="base", reply=text) for number, text in enumerate(texts)]
     references = {row.tweet_id: drawn_texts(3, 10 + number) for number, row in enumerate(rows)}
-    arm, started = ArmTexts(rows, references, references, []), time.perf_counter()
+    arm, started = ArmTexts(rows, references, references, []), time.process_time()
     for name in ("ROUGE-1", "BLEU", "chrF"): MEASURES[name].estimate(arm)
-    keep("05b_measures", "ROUGE, BLEU and chrF of 1,000 texts", time.perf_counter() - started, "s", "three references each, with intervals")
+    keep("05b_measures", "ROUGE, BLEU and chrF of 1,000 texts", time.process_time() - started, "s", "of one core; three references each, with intervals")
 
 
 def coverage(runs: int = 400, count: int = 60):
@@ -74,7 +75,18 @@ def coverage(runs: int = 400, count: int = 60):
     for name, hits in held.items(): keep("05b_measures", f"{name} of distinct-2 holds the truth", 100 * hits / runs, "%", about)
 
 
+def learned():
+    "What tuning taught the sample's model, if `make results` has left its adapter on this machine"
+    adapter = resolve("runs/results/adapter/adapter_model.safetensors")
+    if not adapter.exists(): return print("what tuning taught: not run; make results first")
+    run = measures_of_run("runs/results")
+    for name, found in run["losses"].items():
+        about = f"{found['low']:.3g} to {found['high']:.3g}; {found['tweets']} tweets of the sample run, all human replies"
+        keep("05b_measures", f"sample run: {name}", found["value"], "" if "perplexity" in name else "nats a token", about)
+
+
 if __name__ == "__main__":
     cost()
     overlaps()
     coverage()
+    learned()

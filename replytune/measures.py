@@ -167,12 +167,11 @@ def self_bleu(texts: list[list[str]]) -> float | None:
 
     if len(texts) < 2: return None
     counted = [Counter(gram for n in range(1, 5) for gram in grams(text, n).elements()) for text in texts]
-    most, lengths, scores = _two_largest(counted), Counter(map(len, texts)), []
+    most, lengths, scores = _second_largest(counted), Counter(map(len, texts)), []
     for text, counts in zip(texts, counted):
         shared, total, size = [0] * 4, [0] * 4, len(text)
         for gram, count in counts.items():
-            first, second = most[gram]
-            shared[len(gram) - 1] += min(count, second if count == first else first)
+            shared[len(gram) - 1] += min(count, most[gram])
             total[len(gram) - 1] += count
         others = (length for length in lengths if length != size or lengths[size] > 1)
         closest = min(others, key=lambda length: (abs(length - size), length))
@@ -180,13 +179,13 @@ def self_bleu(texts: list[list[str]]) -> float | None:
     return sum(scores) / len(scores)
 
 
-def _two_largest(counted: list[Counter]) -> dict[tuple, tuple[int, int]]:
-    most = defaultdict(lambda: (0, 0))
+def _second_largest(counted: list[Counter]) -> dict[tuple, int]:
+    most = defaultdict(lambda: (0, 0))  # of each n-gram the two largest counts in a text
     for counts in counted:
         for gram, count in counts.items():
             first, second = most[gram]
             most[gram] = max(first, count), max(second, min(first, count))
-    return most
+    return {gram: second for gram, (_, second) in most.items()}
 
 # %% ../nbs/05b_measures.ipynb #05m00028
 def vendi(vectors) -> float | None:

@@ -259,6 +259,16 @@ def test_another_tweet_is_of_another_cluster_and_always_the_same():
     with pytest.raises(ValueError, match="another cluster"): other_tweets([pair.model_copy(update={"cluster": None}) for pair in TEST])
 
 
+def test_a_tweet_is_the_sum_of_its_replies(toy):
+    others, found = other_tweets(TEST[:40]), {row["tweet_id"]: row for row in tweet_losses(*toy, TEST[:40])}
+    assert {id for id in found} == {pair.tweet_id for pair in TEST[:40]} and max(row["tokens"] for row in found.values()) > 60
+    for id, row in found.items():
+        replies = [(pair.tweet, pair.reply) for pair in TEST[:40] if pair.tweet_id == id]
+        own, other = reply_losses(*toy, replies), reply_losses(*toy, [(others[id], reply) for _, reply in replies])
+        assert [row["own"], row["other"]] == pytest.approx([sum(loss for loss, _ in own), sum(loss for loss, _ in other)], rel=1e-5)
+        assert row["tokens"] == sum(tokens for _, tokens in own)
+
+
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory):
     "A LoRA adapter on the toy that changes what it says"

@@ -197,7 +197,8 @@ def test_the_report_shows_the_readings_and_the_warnings():
     stats_stage(StatsParams(run=str(run.folder)))
     stats = json.loads((run / "stats.json").read_text())
     page = lambda: render(run, run.manifest(), figures_of(run, run.manifest(), stats, ""), ReportParams())
-    assert "swap consistency" in page() and "Warning" not in page()
+    warned = stats["habits"][stats["contrast"]]
+    assert "swap consistency" in page() and page().count("<p>Warning, ") == len(warned) and all(f"Warning, {name}:" in page() for name in warned)
     rows = [row | {"contrast": stats["contrast"]} for row in planted(120, driven=1.0)]
     stats |= {"rates": {stats["contrast"]: rates_as_json(win_rates(rows, stats["contrast"]))}, "habits": {stats["contrast"]: habit_warnings(rows, stats["contrast"])}}
     (run / "stats.json").write_text(json.dumps(stats))

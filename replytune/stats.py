@@ -484,6 +484,8 @@ def read_judged(folder, params: StatsParams) -> Judged:
     replies = {arm: read_rows(folder / replies_file(arm)) for arm in sorted(arms)}
     signed = folder / REGISTERED
     registered = read_json(signed) if signed.exists() else None
+    if registered is not None and "measured" not in registered:
+        raise StageError(f"{REGISTERED} does not say what is measured; run stage 07 again (FROM=07)")
     rated = folder / "ratings.jsonl"
     ratings = read_rows(rated) if rated.exists() else []
     asked = params.primary, params.null, params.unscored_max

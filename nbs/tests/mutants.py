@@ -229,11 +229,10 @@ READ_EACH = {  # of many files that are read alike, those that are tried
     "07_judge": ["reviewed.jsonl", "rejected.jsonl", "generations/tuned.jsonl"],
     "08_stats": ["judgements.jsonl", "judge_accuracy.jsonl", REGISTERED], "09_report": ["stats.json", "rejected.jsonl", "training_log.jsonl"],
 }
-_REPORT = "09_report.report_stage: read stats.json with files.read_json, and see that the fields it needs are there (FROM=08)"
-_SIGNED = "08_stats.read_judged: read registered.json with files.read_json, and judgements and measures as Records"
 OWED = {
     ("07_judge", "is empty"): "07_judge._asked_about: a tweet that an arm answered and reviewed.jsonl does not hold is a KeyError; compare the ids before anything is asked",
     ("07_judge", "has a line of another kind"): "07_judge.turned_down_for_likes: a row of rejected.jsonl without reasons or pair is a KeyError",
+    ("09_report", "has a line of another kind"): "09_report.one_example_each: a row of rejected.jsonl without reasons is a KeyError",
 }
 
 
@@ -439,7 +438,7 @@ stage_with = lambda stage, **more: lambda: ending_of(lambda: STAGE[stage](sample
 MUTANTS += [
     Mutant("an encoder that nobody has", "03_clean", "models", "encoder: retired/encoder-v1", "encoder 'retired/encoder-v1' is neither a folder nor a model of the hub", stage_with("03_clean", encoder="retired/encoder-v1")),
     Mutant("an encoder that nobody has", "07_judge", "models", "encoder: retired/encoder-v1, for the ranker", "encoder 'retired/encoder-v1' is neither a folder nor a model of the hub", stage_with("07_judge", judge="ranker", encoder="retired/encoder-v1")),
-    Mutant("a generator that nobody has", "05_generate", "models", "model: retired/model-8b", "model 'retired/model-8b' cannot be loaded", stage_with("05_generate", model="retired/model-8b")),
+    Mutant("a generator that nobody has", "05_generate", "models", "model: retired/model-8b", "model 'retired/model-8b' is neither packaged", stage_with("05_generate", model="retired/model-8b")),
     Mutant("a local judge that nobody has", "07_judge", "models", "judge: local, judge_model: retired/judge-1b", "retired/judge-1b", stage_with("07_judge", judge="local", judge_model="retired/judge-1b")),
     Mutant("a judge that is no row of the table", "07_judge", "models", "judge: oracle", "no judge 'oracle'; judges are ranker", lambda: ending_of(JudgeParams.read, {"judge": "oracle"})),
     Mutant("a model without its tokenizer", "05_generate", "models", "the tokenizer's files are taken out of the model's folder", "the tokenizer of model .* makes '' of", partial(generated, no_tokenizer)),
@@ -536,7 +535,7 @@ MUTANTS += [
     Mutant("a null arm without answers", "08_stats", "judgements", "no score in the null contrast", "0 tweets of null-base are scored: nothing shows it even", lambda: judged(each(NULL, score_first=None)), "INVALID"),
     Mutant("a tweet judged twice", "08_stats", "judgements", "the rows of one tweet stand there twice", "tweet 0 with tuned first is judged twice", lambda: judged(lambda rows: rows + rows[:2])),
     Mutant("a kill and a second start", "08_stats", "judgements", "all rows stand there twice", "is judged twice", lambda: judged(lambda rows: rows + rows)),
-    Mutant("two judges mixed", "08_stats", "judgements", "every other tweet was judged by somebody else", "two judges are never averaged", lambda: judged(each(judge=lambda row: "another" if int(row["tweet_id"]) % 2 else row["judge"]))),
+    Mutant("two judges mixed", "08_stats", "judgements", "every other tweet was judged by somebody else", "of several judges", lambda: judged(each(judge=lambda row: "another" if int(row["tweet_id"]) % 2 else row["judge"]))),
     Mutant("a contrast by another judge", "08_stats", "judgements", "the null contrast was judged by somebody else", "judge", lambda: judged(each(NULL, judge="another"))),
     Mutant("measures of another judge", "08_stats", "judgements", "judge_accuracy.jsonl is that of another judge", "judge", lambda: judged(lambda rows: [row | {"judge": "another"} if n == 0 else row for n, row in enumerate(rows)], "judge_accuracy.jsonl")),
     Mutant("a judge that calls everything a tie", "08_stats", "judgements", "one half for every row", "answers differ: the judge calls each of 60 tweets a tie", lambda: judged(each(PRIMARY, score_first=0.5)), "INVALID"),
@@ -545,7 +544,7 @@ MUTANTS += [
     Mutant("arms exchanged in the file", "08_stats", "judgements", "first and second change their names in every row, the scores stay", "judgements are about", lambda: judged(each(PRIMARY, first=lambda row: swap(row, "first"), second=lambda row: swap(row, "second"))), "INVALID"),
     Mutant("half of the judgements", "08_stats", "judgements", "the tweets from the thirtieth on are gone, in both orders", "judged", lambda: judged(lambda rows: [row for row in rows if int(row["tweet_id"]) < 30]), "INVALID"),
     Mutant("judgements of tweets that no arm answered", "08_stats", "judgements", "every tweet id has another beginning", "answered", lambda: judged(each(tweet_id=lambda row: f"9{row['tweet_id']}")), "INVALID"),
-    Mutant("scores outside 0 and 1", "08_stats", "judgements", "a scale from 1 to 10 in place of 0 to 1", "score .* does not lie between 0 and 1", lambda: judged(each(PRIMARY, score_first=lambda row: 1 + 9 * row["score_first"]))),
+    Mutant("scores outside 0 and 1", "08_stats", "judgements", "a scale from 1 to 10 in place of 0 to 1", "score .* is no number from 0 to 1", lambda: judged(each(PRIMARY, score_first=lambda row: 1 + 9 * row["score_first"]))),
     Mutant("a score outside 0 and 1 in one order", "08_stats", "judgements", "2 where tuned is shown first and -1 where it is not: their mean is in range", "score", lambda: judged(each(PRIMARY, score_first=lambda row: 1.2 if row["first"] == "tuned" else 0.9))),
     Mutant("scores that are texts", "08_stats", "judgements", "'1.0' for 1.0", "score", lambda: judged(each(PRIMARY, score_first=lambda row: str(row["score_first"])))),
     Mutant("scores that are true and false", "08_stats", "judgements", "true for 1.0 and false for the rest", "score", lambda: judged(each(PRIMARY, score_first=lambda row: row["score_first"] > 0.5))),
@@ -642,7 +641,7 @@ KNOWN = [  # name, stage, kind, what is done, what is said, how it ends, the tes
     ("a server that answers in another model's name", "07_judge", "models", "the server's answer names another model than was asked", "another model", "error", "test_judge_models.py::test_another_model_that_answers_is_found_out"),
     ("a local judge without letters", "07_judge", "models", "the model's tokenizer has no token for A or B", "no tokens", "error", "test_judge_models.py::test_a_model_whose_letters_are_no_tokens_is_refused"),
     ("a judge that answers in prose", "07_judge", "judgements", "the answer has not the form that was asked for", "unscored", "unavailable", "test_judge_models.py::test_what_is_not_the_form_is_not_scored"),
-    ("a reply that is missing", "07_judge", "judgements", "an arm has no reply to a tweet", "no reply to compare", "unavailable", "test_judge.py::test_a_missing_reply_is_not_asked_about_and_not_scored"),
+    ("a reply that is missing", "07_judge", "judgements", "an arm has no reply to a tweet", "no reply to compare", "unavailable", "test_bias.py::test_page_07_lets_a_missing_reply_lose_and_rates_it_not_at_all"),
     ("an arm that copies the tweet", "08_stats", "judgements", "the tuned arm's replies are the tweets", "arm answers its tweets", "INVALID", "test_judge.py::test_what_is_no_reply_never_gets_go"),
     ("too few known likes", "07_judge", "data", "fewer than ten train conversations", "ranker needs", "error", "test_ranker.py::test_too_few_comparisons_are_an_error_that_says_so"),
     ("a toxicity that is no number", "02_validate", "data", "the model answers NaN for one text", "the model gave no number for", "error", "test_validate.py::test_a_score_that_is_no_number_stops_with_the_text_named"),

@@ -59,9 +59,10 @@ def test_too_little_to_choose_from_is_named(scores, why):
 def judged(folder, split: str, truth: float, judge: str = "planted", driven: float = 0.0):
     "A run folder as stages 05 and 07 leave it, sound but for what is asked for"
     sound = sound_example(80)
-    rows = [row | {"judge": judge} for row in planted(80, truth=truth, ties=0.2, driven=driven, seed=int(100 * truth))]
+    size = lambda asked: {at: asked[at] for at in ("first_length", "second_length")}
+    rows = [row | {"judge": judge} | size(asked) for row, asked in zip(planted(80, truth=truth, ties=0.2, driven=driven, seed=int(100 * truth)), sound.judgements)]
     rows += [row | {"judge": judge} for row in sound.judgements if row["contrast"] == "null-base"]
-    files = {"judgements.jsonl": rows} | dict(zip(JUDGED[1:], sound.measured)) | {replies_file(arm): found for arm, found in sound.replies.items()}
+    files = {"judgements.jsonl": rows} | dict(zip(JUDGED[1:], sound.measured._replace(accuracy=[sound.measured.accuracy[0] | {"judge": judge}, sound.measured.accuracy[1]]))) | {replies_file(arm): found for arm, found in sound.replies.items()}
     for name, found in files.items(): write_text(folder / name, to_lines(found))
     write_text(folder / "registered.json", json.dumps(sound.registered))
     empty = {"read": {}, "parameters": {}}

@@ -561,7 +561,7 @@ MUTANTS += [
     Mutant("controls that were not asked", "08_stats", "judgements", "judge_controls.jsonl holds no row", "judge knows a reply: its controls were not asked", lambda: judged(lambda rows: [], "judge_controls.jsonl"), "INVALID"),
     Mutant("an arm that was not measured", "08_stats", "judgements", "judge_arms.jsonl holds no row", "arm answers its tweets: tuned was not compared with itself", lambda: judged(lambda rows: [], "judge_arms.jsonl"), "INVALID"),
     Mutant("an accuracy without a number", "08_stats", "judgements", "the judge's accuracy is unavailable: the claim is then about the judge, and says why", "it could not be measured: too few likes", not_measured, "unavailable"),
-    Mutant("nothing was signed", "08_stats", "judgements", "registered.json is an empty object", "signed before: nothing was signed before the judge was asked", lambda: registered_as(lambda signed: {}), "INVALID"),
+    Mutant("nothing was signed", "08_stats", "judgements", "registered.json is an empty object", "registered.json does not say what is measured", lambda: registered_as(lambda signed: {})),
     Mutant("three tweets", "08_stats", "rule", "a test split of three tweets", "3 tweets; fewer than 20 never decide", of_three_tweets, "INCONCLUSIVE"),
 ]
 

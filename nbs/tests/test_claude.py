@@ -153,7 +153,7 @@ def test_what_shapes_an_answer_changes_its_key(tmp_path, monkeypatch):
         keys = [judge_for(tmp_path, **way).key for way in (NOW, BATCHED, {"dollars_max": 1.0})]
         assert len(set(keys)) == 1 and judge_for(tmp_path).name == "claude-sonnet-5-5 (rehearsal)"
         keys += [judge_for(tmp_path, judge_model="claude-haiku-5-5").key]
-        for name, value in (("MOST_TOKENS", 1000), ("judge_messages", lambda asked: ("other words", "x")), ("answer_schema", lambda asked: {"type": "string"})):
+        for name, value in (("MOST_TOKENS", 1000), ("judge_messages", lambda asked, wording="": ("other words", "x")), ("answer_schema", lambda asked: {"type": "string"})):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(claude, name, value)
                 keys.append(judge_for(tmp_path).key)

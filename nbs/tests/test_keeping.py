@@ -47,7 +47,7 @@ def run(prepared, tmp_path): return Run(shutil.copytree(prepared, tmp_path / "ru
 
 
 def everything(run: Run) -> str:
-    return "\n".join(path.read_text(errors="replace") for path in sorted(run.folder.rglob("*")) if path.is_file() and path.suffix != ".f32")
+    return "\n".join(path.read_text(errors="replace") for path in sorted(run.folder.rglob("*")) if path.is_file() and path.suffix not in (".f32", ".lock"))
 
 
 def test_an_author_is_forgotten_everywhere_and_the_line_goes_on(run):
@@ -83,7 +83,7 @@ def test_what_the_split_left_out_is_forgotten_too(run):
 def test_nobody_is_forgotten_for_nothing(run):
     before = everything(run)
     answer = forget(run.folder, "nobody_of_that_name")
-    assert answer["removed"] == {} and answer["make again"] == [] and everything(run) == before
+    assert answer["removed"] == {} and answer["make again"] == [] and sorted(everything(run).split("\n")) == sorted(before.split("\n"))
 
 
 def test_load_dataset_reads_what_is_handed_on(tmp_path):
@@ -148,7 +148,7 @@ def test_another_test_split_and_the_sample_carry_no_seal(tmp_path):
 def test_a_test_split_that_drifts_carries_its_models_along(tmp_path):
     "Each test split shares six of ten with the one before it, and the third two of ten with the first"
     ledger, first, second, third = tmp_path / SEALS, [*"abcdefghij"], [*"efghijklmn"], [*"ijklmnopqr"]
-    assert break_seal(ledger, first, thing("one")) == [] and [row["look"] for row in break_seal(ledger, second, thing("one"), choose=True)] == [False]
+    assert break_seal(ledger, first, thing("one")) == [] and [row["look"] for row in break_seal(ledger, second, thing("one"), choose=True)] == [True]
     assert len(read_rows(ledger)) == 2
     with pytest.raises(StageError, match="measured something else already"): break_seal(ledger, third, thing("two"))
 
@@ -226,7 +226,7 @@ def test_looking_at_a_seal_breaks_none(tmp_path):
     assert break_seal(ledger, ["a"], thing("one"), note=False) == [] and not ledger.exists()
     break_seal(ledger, ["a"], thing("one"))
     with pytest.raises(StageError, match="something else"): break_seal(ledger, ["a"], thing("two"), note=False)
-    with pytest.raises(StageError, match="tweets of which some are gone, and others are new"):
+    with pytest.raises(StageError, match="looked at before, at 3 tweets"):
         break_seal(ledger, ["a", "b", "c"], thing("one"), choose=True), break_seal(ledger, ["b", "c", "d"], thing("one"))
 
 
@@ -341,12 +341,10 @@ def test_looks_by_measuring_more_of_the_test_tweets_are_looks(tmp_path):
     "The first so many of a test split are what was measured, not the split"
     run = real(tmp_path / "first")
     judge_stage(JudgeParams(run=str(run.folder), **QUICK))
-    for name in ("base", "null", "rag", "tuned", "human"):
-        rows = read_rows(run / f"generations/{name}.jsonl")[:20]
-        write_text(run / f"generations/{name}.jsonl", to_lines(rows))
-        stage = "06_train" if name == "tuned" else "05_generate"
-        with_section_of(run, stage, f"generations/{name}.jsonl")
-    with pytest.raises(StageError, match="on many more tweets"): judge_stage(JudgeParams(run=str(run.folder), **QUICK))
+    (row,) = read_rows(tmp_path / SEALS)
+    asked = {row["tweet_id"] for row in read_rows(run / "generations/base.jsonl")}
+    assert row["test"] == test_tweets([Pair.model_validate(each) for each in sample_rows("reviewed.jsonl") if each["tweet_id"] in asked])
+    with pytest.raises(StageError, match="on many more tweets"): break_seal(tmp_path / SEALS, row["test"][:15], row)
 
 
 def with_section_of(run: Run, stage: str, file: str):

@@ -227,7 +227,7 @@ MOVED = part_of("text", "LOOKALIKES = ", "# %%")  # a table and a function: what
 REWORDED = {
     "a comment": [("split", "QUOTED = 40  #", "QUOTED = 40  # and in other words:"), ("train", "    adapter = LoraConfig(", "    # the update\n    adapter = LoraConfig(")],
     "a docstring": [("collect", '"A count, or `None`', '"A number of things, or `None`'), ("ranker", '"The same words in another', '"As many words in another')],
-    "a line break": [("bias", "    half = float(t.ppf((1 + confidence) / 2, count - 1)) *", "    half = float(\n        t.ppf((1 + confidence) / 2, count - 1)\n    ) *"), ("validate", "return WORD.findall(", "return WORD.findall(  \n        ")],
+    "a line break": [("bias", "    half = float(stdtrit(count - 1, (1 + confidence) / 2)) *", "    half = float(\n        stdtrit(count - 1, (1 + confidence) / 2)\n    ) *"), ("validate", "return WORD.findall(", "return WORD.findall(  \n        ")],
     "a move to another module": [("text", MOVED, "from replytune.charts import LOOKALIKES, copy_key\n\n"), ("charts", "COLOURS = {", "import re\nimport unicodedata\n\n" + MOVED + "COLOURS = {")],
 }
 

@@ -289,6 +289,7 @@ def test_the_word_needs_enough_tweets_and_every_arm():
     assert word_of({"rag": nothing, "base_thinking": lost}, 1.0)[0] == "INCONCLUSIVE"
     assert word_of({"rag": nothing._replace(tweets=14)}, 1.0)[0] == word_of({"rag": wins._replace(tweets=14)}, 1.0)[0] == "INCONCLUSIVE"
     assert word_of({"rag": nothing}, 1.0)[0] == "GO"
+    assert word_of({"rag": Mean(1.5, -0.1, 3.1, 20)}, 1.0)[0] == "INCONCLUSIVE", "large, and perhaps nothing"
     assert word_of({"rag": Mean(0.5, 0.1, 0.9, 20)}, 1.0)[0] == "GO", "real, and too small to matter"
     assert "more than 500" in word_of({"rag": Mean(0.999, -0.2, 2.2, 20)}, 1.0)[1]
 

@@ -6,8 +6,8 @@
 __all__ = ['SAMPLE_TEXTS', 'MINIMA', 'Text', 'STAGE', 'ANSWERS', 'SCORES', 'CHEAP', 'SKIPS', 'INVENTED', 'PAIRED_MIN', 'BANDS',
            'GoodPair', 'Texts', 'read_texts', 'Phase0Params', 'phase0_params', 'why_not', 'as_pairs', 'Answer',
            'answers_of', 'Item', 'item_key', 'blind_items', 'Score', 'set_name', 'ScoreLog', 'Mean', 't_interval',
-           'told', 'arm_scores', 'gains_of', 'word_of', 'bands_of', 'Decision', 'decide', 'unscored', 'in_words',
-           'decision_chart', 'phase0_stage', 'Opened', 'open_phase0', 'phase0_decision', 'phase0_line']
+           'told', 'arm_scores', 'levels_of', 'gains_of', 'word_of', 'bands_of', 'Decision', 'decide', 'unscored',
+           'in_words', 'decision_chart', 'phase0_stage', 'Opened', 'open_phase0', 'phase0_decision', 'phase0_line']
 
 # %% ../nbs/05c_phase0.ipynb #05p00004
 import json
@@ -26,8 +26,8 @@ from pydantic import (
 from .schema import Chart, Pair, Record, StageError, Unavailable, error_of, flow, unavailable
 from .files import append_whole, explain, read_records, resolve, sha256, to_lines, whole_lines
 from .params import read_params
-from .run import TOYS, Run, open_stage, sample_rows, stored_params
-from .charts import COLOURS, counts_table, draw
+from .run import TOYS, Run, open_stage, sample_rows, why_run
+from .charts import COLOURS, draw
 from .text import copy_key
 from .vectors import Vectors
 from .models import choose_precision, load_model, load_tokenizer, weights_label
@@ -129,7 +129,7 @@ def as_pairs(texts: Texts) -> tuple[list[Pair], list[Pair]]:
     good = enumerate(texts.pairs, len(asked) + 1)
     return asked, [pair(number, each.tweet, each.reply, "train") for number, each in good]
 
-# %% ../nbs/05c_phase0.ipynb #05p00023
+# %% ../nbs/05c_phase0.ipynb #05p00024
 class Answer(Generation):
     "One arm's reply, with the tweet that it answers"
 
@@ -152,7 +152,7 @@ def answers_of(params: Phase0Params, cache_folder: Path) -> tuple[list[Answer], 
     ]
     return rows, cannot
 
-# %% ../nbs/05c_phase0.ipynb #05p00027
+# %% ../nbs/05c_phase0.ipynb #05p00028
 class Item(NamedTuple):
     "A reply to be scored"
 
@@ -173,7 +173,7 @@ def blind_items(rows: list[Answer], seed: int) -> list[Item]:
     items = {Item(item_key(row), row.tweet_id, row.tweet, row.reply) for row in made}
     return sorted(items, key=lambda item: (int(item.tweet_id), sha256(f"{seed} {item.key}")))
 
-# %% ../nbs/05c_phase0.ipynb #05p00031
+# %% ../nbs/05c_phase0.ipynb #05p00032
 SKIPS = ("not readable", "I do not know the subject", "I can tell whose it is", "other")
 
 
@@ -199,7 +199,7 @@ def set_name(items: list[Item]) -> str:
     "Names a set of items, in whatever order"
     return sha256(" ".join(sorted(item.key for item in items)))[:12]
 
-# %% ../nbs/05c_phase0.ipynb #05p00032
+# %% ../nbs/05c_phase0.ipynb #05p00033
 class ScoreLog:
     "An append-only file of one rater's scores"
 
@@ -241,7 +241,7 @@ class ScoreLog:
         "The line that counts, by item"
         return {row.item: row for row in self.read()}
 
-# %% ../nbs/05c_phase0.ipynb #05p00035
+# %% ../nbs/05c_phase0.ipynb #05p00036
 class Mean(NamedTuple):
     "A mean over tweets with its interval"
 
@@ -268,30 +268,39 @@ def told(mean: Mean | Unavailable, form: str = ".2f") -> str:
     if isinstance(mean, Unavailable): return str(mean)
     return f"{mean.mean:{form}} ({mean.low:{form}} to {mean.high:{form}}; {mean.tweets} tweets)"
 
-# %% ../nbs/05c_phase0.ipynb #05p00036
-def arm_scores(rows: list[Answer], scores: list[Score]) -> dict[str, dict[str, float]]:
-    "By arm and tweet id the mean over raters; of each rater the latest line counts"
-    given = defaultdict(list)
+# %% ../nbs/05c_phase0.ipynb #05p00037
+def arm_scores(rows: list[Answer], scores: list[Score]) -> dict[str, dict[str, dict[str, int]]]:
+    "Scores by arm, tweet id and rater; of each rater the latest line counts"
+    given = defaultdict(dict)
     for row in {(row.rater, row.item): row for row in scores}.values():
-        if row.score is not None: given[row.item].append(row.score)
-    found: dict[str, dict[str, float]] = {row.arm: {} for row in rows}
+        if row.score is not None: given[row.item][row.rater] = row.score
+    found: dict[str, dict[str, dict[str, int]]] = {row.arm: {} for row in rows}
     for row in rows:
-        if row.reply is not None and (known := given.get(item_key(row))):
-            found[row.arm][row.tweet_id] = fmean(known)
+        known = given.get(item_key(row)) if row.reply is not None else None
+        if known: found[row.arm][row.tweet_id] = known
     return found
 
 
-def gains_of(scores: dict[str, dict[str, float]], confidence: float) -> dict[str, Mean | Unavailable]:
-    "What each other arm adds to base on the same tweets; all intervals hold together"
-    base, others = scores["base"], [arm for arm in scores if arm != "base"]
-    each = 1 - (1 - confidence) / max(len(others), 1)  # Bonferroni
-    paired = {arm: [scores[arm][id] - base[id] for id in base if id in scores[arm]] for arm in others}
-    return {arm: t_interval(differences, each) for arm, differences in paired.items()}
+def levels_of(scores: dict[str, dict[str, int]]) -> list[float]:
+    "One arm's mean over raters, tweet by tweet"
+    return [fmean(known.values()) for known in scores.values()]
 
-# %% ../nbs/05c_phase0.ipynb #05p00038
+
+def gains_of(scores: dict[str, dict], confidence: float) -> dict[str, Mean | Unavailable]:
+    "What each other arm adds to base, by the same rater on the same tweet; all intervals hold together"
+    others = [arm for arm in scores if arm != "base"]
+    each = 1 - (1 - confidence) / max(len(others), 1)  # Bonferroni
+    return {arm: t_interval(_differences(scores[arm], scores["base"]), each) for arm in others}
+
+
+def _differences(one: dict, other: dict) -> list[float]:
+    raters = {id: one[id].keys() & other[id].keys() for id in sorted(one.keys() & other.keys(), key=int)}
+    return [fmean(one[id][who] - other[id][who] for who in both) for id, both in raters.items() if both]
+
+# %% ../nbs/05c_phase0.ipynb #05p00039
 INVENTED = "invented_scores"  # the rater under whose name made-up scores stand
 
-# %% ../nbs/05c_phase0.ipynb #05p00042
+# %% ../nbs/05c_phase0.ipynb #05p00043
 PAIRED_MIN = 15  # tweets with a score of both arms; fewer never decide
 
 
@@ -315,7 +324,7 @@ def _would_tell(gain: Mean, better_by: float, most: int = 500) -> str:
     wanted = math.floor(gain.tweets * ((gain.high - gain.mean) / max(goal, 1e-9)) ** 2) + 1
     return f"about {wanted} tweets would tell" if wanted <= most else f"more than {most} tweets would tell"
 
-# %% ../nbs/05c_phase0.ipynb #05p00049
+# %% ../nbs/05c_phase0.ipynb #05p00050
 BANDS = {  # of the mean score of base: from, to, what the founding plan says
     "below 4": (1.0, 4.0, "is the task viable?"),
     "4 to 6": (4.0, 6.0, "tune"),
@@ -332,7 +341,7 @@ def bands_of(mean: Mean | Unavailable) -> list[str]:
     reached = range(band(mean.low), band(mean.high) + 1)
     return [names[place] for place in sorted(reached, key=lambda place: place != first)]
 
-# %% ../nbs/05c_phase0.ipynb #05p00052
+# %% ../nbs/05c_phase0.ipynb #05p00053
 class Decision(NamedTuple):
     "Is tuning worth the money?"
 
@@ -342,7 +351,7 @@ class Decision(NamedTuple):
     means: dict[str, Mean | Unavailable]  # scores by arm
     label: str = ""  # what must be said wherever the numbers stand
 
-# %% ../nbs/05c_phase0.ipynb #05p00053
+# %% ../nbs/05c_phase0.ipynb #05p00054
 def decide(
     rows: list[Answer],
     scores: list[Score],
@@ -353,7 +362,7 @@ def decide(
     "From scores to a word"
     found, missing = arm_scores(rows, scores), unscored(rows, scores)
     gains, lacking = gains_of(found, params.confidence), {arm: unavailable(cannot[arm]) for arm in cannot}
-    means = {arm: t_interval(list(each.values()), params.confidence) for arm, each in found.items()}
+    means = {arm: t_interval(levels_of(each), params.confidence) for arm, each in found.items()}
     if not scores: word, why = unavailable("nobody has scored yet"), ""
     elif missing: word, why = unavailable(f"not every reply has a score or a reason: {missing}"), ""
     elif not gains: word, why = unavailable("this model can be none of the cheap arms"), ""
@@ -370,7 +379,7 @@ def unscored(rows: list[Answer], scores: list[Score]) -> str:
     far = {rater: len(done[rater] & items) for rater in sorted(done) if not items <= done[rater]}
     return ", ".join(f"{rater} {count} of {len(items)}" for rater, count in far.items())
 
-# %% ../nbs/05c_phase0.ipynb #05p00054
+# %% ../nbs/05c_phase0.ipynb #05p00055
 def in_words(decision: Decision) -> str:
     "A decision as lines of text, its label first"
     lines = [decision.label] if decision.label else []
@@ -383,7 +392,7 @@ def in_words(decision: Decision) -> str:
         lines.append(f"  {what} {band}: {BANDS[band][2]}")
     return "\n".join(lines)
 
-# %% ../nbs/05c_phase0.ipynb #05p00058
+# %% ../nbs/05c_phase0.ipynb #05p00059
 def decision_chart(decision: Decision, better_by: float) -> Chart:
     "Gains over base on top, mean scores on the founding thresholds below; both with their intervals"
     known = lambda means: {arm: mean for arm, mean in means.items() if isinstance(mean, Mean)}
@@ -409,15 +418,14 @@ def decision_chart(decision: Decision, better_by: float) -> Chart:
     alt = "; ".join(f"{name} {told(mean)}" for name, _, mean in shown)
     return draw(plot, f"{decision.word}; {alt}", height=1.1 + 0.32 * len(shown), note=decision.label)
 
-# %% ../nbs/05c_phase0.ipynb #05p00061
-def phase0_stage(params: Phase0Params):
-    "Write the replies of every arm to `phase0.jsonl`"
-    run = Run(params.run)
-    scored, before = sorted(run.folder.glob(f"{SCORES}/*.jsonl")), run.manifest().get(STAGE)
-    fixed = f"{params.run} has scores ({', '.join(file.name for file in scored)}); choose another RUN"
-    now, then = stored_params(params), before["parameters"] if scored and before else {}
-    if other := [name for name in then if now.get(name) != then[name]]:
-        raise StageError(f"{fixed}: {', '.join(other)} is not what it was when they were given")
+# %% ../nbs/05c_phase0.ipynb #05p00062
+def phase0_stage(params: Phase0Params) -> dict[str, int]:
+    "Write the replies of every arm to `phase0.jsonl`, unless they are there; returns the counts"
+    run, reason = Run(params.run), why_run(Run(params.run), STAGE, params)
+    scored = sorted(file.name for file in run.folder.glob(f"{SCORES}/*.jsonl"))
+    if reason is None or scored and reason == "its code changed": return run.manifest()[STAGE]["counts"]
+    fixed = f"{params.run} has scores ({', '.join(scored)}); choose another RUN"
+    if scored and reason != "not finished yet": raise StageError(f"{fixed}: {reason}")
     rows, cannot = answers_of(params, run / "cache")
     if scored and (run / ANSWERS).exists() and sha256(run / ANSWERS) != sha256(to_lines(rows)):
         raise StageError(f"{fixed}: the replies would not be those that were scored")
@@ -427,9 +435,9 @@ def phase0_stage(params: Phase0Params):
         stage.counts["tweets"] = len({row.tweet_id for row in rows})
         for arm in params.arms: stage.counts |= arm_counts(arm, [row for row in rows if row.arm == arm])
         stage.write(ANSWERS, rows)
-    return counts_table(stage)
+    return stage.counts
 
-# %% ../nbs/05c_phase0.ipynb #05p00064
+# %% ../nbs/05c_phase0.ipynb #05p00065
 class Opened(NamedTuple):
     "A run of Phase 0"
 
@@ -462,13 +470,13 @@ def open_phase0(folder: str) -> Opened:
     label = "pipeline check: " + ", ".join(reasons) if reasons else ""
     return Opened(run, read_records(run / ANSWERS, Answer), params, section["notes"]["unavailable"], label)
 
-# %% ../nbs/05c_phase0.ipynb #05p00065
+# %% ../nbs/05c_phase0.ipynb #05p00066
 def phase0_decision(folder: str) -> Decision:
     "What the scores in a run folder say"
     found = open_phase0(folder)
     return decide(found.rows, found.scores(), found.params, found.cannot, found.label)
 
-# %% ../nbs/05c_phase0.ipynb #05p00068
+# %% ../nbs/05c_phase0.ipynb #05p00069
 def phase0_line(params: Phase0Params) -> str:
     "Write the replies, and tell what to do next or what the scores say"
     phase0_stage(params)

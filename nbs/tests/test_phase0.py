@@ -21,7 +21,7 @@ from replytune.models import load_tokenizer
 from replytune.panel import KEYS, keyboard
 from replytune.phase0 import (
     ANSWERS, BANDS, CHEAP, INVENTED, SAMPLE_TEXTS, SKIPS, STAGE, Answer, Mean, Phase0Params, Score, ScoreLog,
-    answers_of, arm_scores, as_pairs, bands_of, blind_items, decide, decision_chart, gains_of, in_words, item_key, open_phase0, phase0_decision,
+    answers_of, arm_scores, as_pairs, bands_of, blind_items, decide, decision_chart, gains_of, in_words, item_key, levels_of, open_phase0, phase0_decision, phase0_line,
     phase0_params, phase0_stage, read_texts, set_name, t_interval, why_not, word_of,
 )
 from replytune.run import Run, open_stage
@@ -118,7 +118,7 @@ def test_equal_replies_are_one_card_and_missing_ones_none(tmp_path):
     items = blind_items(rows, 1)
     assert len(items) == 60 - 4 - 2
     found = arm_scores(rows, scored(rows, lambda row: 4))
-    assert found["base"]["2"] == found["rag"]["2"] == 4 and "7" not in found["rag"] and "9" not in found["base"]
+    assert found["base"]["2"] == found["rag"]["2"] == {"ada": 4} and "7" not in found["rag"] and "9" not in found["base"]
     gain = gains_of(arm_scores(rows, scored(rows, noisy({"rag": 2.0}))), 0.95)["rag"]
     assert gain.tweets == 18
 
@@ -235,13 +235,13 @@ def test_gains_are_paired_by_tweet_and_hold_together():
     rows = answers(30)
     scores = arm_scores(rows, scored(rows, noisy({"rag": 1.0})))
     found = gains_of(scores, 0.95)
-    one, other = ([scores[arm][str(n)] for n in range(1, 31)] for arm in ("rag", "base"))
+    one, other = ([scores[arm][str(n)]["ada"] for n in range(1, 31)] for arm in ("rag", "base"))
     known = scipy_stats.ttest_rel(one, other).confidence_interval(0.975)  # two comparisons
     assert (found["rag"].low, found["rag"].high) == (pytest.approx(known.low), pytest.approx(known.high))
     draws, held = numpy.random.default_rng(3), 0
     for mood, *luck in draws.normal(size=(800, 4, 20)):
         arms = [mood + each + 0.5 * place for place, each in enumerate(luck)]
-        gains = gains_of({arm: dict(enumerate(each.tolist())) for arm, each in zip(ARMS, arms)}, 0.95)
+        gains = gains_of({arm: {n: {"ada": score} for n, score in enumerate(each.tolist())} for arm, each in zip(ARMS, arms)}, 0.95)
         held += all(gain.low <= truth <= gain.high for gain, truth in zip(gains.values(), (0.5, 1.0)))
     assert scipy_stats.binomtest(held, 800).proportion_ci(0.999).high >= 0.95
 
@@ -250,9 +250,26 @@ def test_of_two_raters_the_mean_and_of_one_rater_the_latest_line():
     rows = answers(20)
     twice = [*scored(rows, lambda row: 2), *scored(rows, lambda row: 4), *scored(rows, lambda row: 8, "bob")]
     found = arm_scores(rows, twice)
-    assert set(found["base"].values()) == {6}
+    assert set(levels_of(found["base"])) == {6} and found["base"]["1"] == {"ada": 4, "bob": 8}
     skipped = Score(item=item_key(rows[0]), rater="ada", run="r", reason="other")
-    assert arm_scores(rows, [*twice, skipped])["base"]["1"] == 8
+    assert arm_scores(rows, [*twice, skipped])["base"]["1"] == {"bob": 8}
+
+
+def test_who_skips_one_of_two_replies_shifts_no_difference():
+    "A strict and a mild rater agree on every difference; what one of them skips must not pass for one"
+    rows = answers(20)
+    strict = scored(rows, lambda row: 2 + int(row.tweet_id) % 2 * (row.arm == "rag"))
+    mild = [row.model_copy(update={"rater": "bob", "score": row.score + 5}) for row in strict]
+    before = gains_of(arm_scores(rows, [*strict, *mild]), 0.95)
+    rag = {item_key(row) for row in rows if row.arm == "rag" and int(row.tweet_id) < 9}
+    skips = [row.model_copy(update={"score": None, "reason": "other"}) if row.item in rag else row for row in mild]
+    assert gains_of(arm_scores(rows, [*strict, *skips]), 0.95) == before
+
+
+def test_a_tweet_that_no_rater_scored_in_both_arms_is_left_out():
+    rows = answers(20)
+    one, other = (scored([row for row in rows if row.arm == arm], lambda row: int(row.tweet_id) % 7 + 1, who) for arm, who in (("base", "ada"), ("rag", "bob")))
+    assert gains_of(arm_scores(rows, [*one, *other]), 0.95)["rag"] == Unavailable("nobody scored it")
 
 
 means = strategies.builds(lambda mean, half, tweets: Mean(mean, mean - half, mean + half, tweets), strategies.floats(-4, 4), strategies.floats(0.05, 3), strategies.integers(15, 40))
@@ -272,6 +289,7 @@ def test_the_word_needs_enough_tweets_and_every_arm():
     assert word_of({"rag": nothing, "base_thinking": lost}, 1.0)[0] == "INCONCLUSIVE"
     assert word_of({"rag": nothing._replace(tweets=14)}, 1.0)[0] == word_of({"rag": wins._replace(tweets=14)}, 1.0)[0] == "INCONCLUSIVE"
     assert word_of({"rag": nothing}, 1.0)[0] == "GO"
+    assert word_of({"rag": Mean(1.5, -0.1, 3.1, 20)}, 1.0)[0] == "INCONCLUSIVE", "large, and perhaps nothing"
     assert word_of({"rag": Mean(0.5, 0.1, 0.9, 20)}, 1.0)[0] == "GO", "real, and too small to matter"
     assert "more than 500" in word_of({"rag": Mean(0.999, -0.2, 2.2, 20)}, 1.0)[1]
 
@@ -365,12 +383,28 @@ def test_what_was_scored_stays(made, tmp_path):
     phase0_stage(toy(folder))
     assert (folder / ANSWERS).read_bytes() == before
     for more in ({"better_by": 2.0}, {"seed": 2}, {"arms": ["base", "rag"]}):
-        with pytest.raises(StageError, match=f"ada.jsonl.*choose another RUN: {list(more)[0]}"): phase0_stage(toy(folder, **more))
+        with pytest.raises(StageError, match=f"ada.jsonl.*choose another RUN: parameters changed: {list(more)[0]}"): phase0_stage(toy(folder, **more))
     assert STAGE in Run(folder).manifest() and (folder / ANSWERS).read_bytes() == before
     rows = read_rows(folder / ANSWERS)
     write_text(folder / ANSWERS, to_lines([rows[0] | {"reply": "Better."}, *rows[1:]]))
     with pytest.raises(StageError, match="missing or was edited"): open_phase0(str(folder))
+    with pytest.raises(StageError, match="choose another RUN: phase0.jsonl is missing or was edited"): phase0_stage(toy(folder))
+    Run(folder).save_section(STAGE, None)  # as a kill leaves it
     with pytest.raises(StageError, match="not be those that were scored"): phase0_stage(toy(folder))
+    write_text(folder / ANSWERS, before.decode())
+    phase0_stage(toy(folder))
+    assert len(open_phase0(str(folder)).scores()) == 1
+
+
+def test_a_scored_folder_is_decided_without_its_model(made, tmp_path, monkeypatch):
+    "Replies are made where the GPU is and scored on a laptop, perhaps with a newer version of this code"
+    folder = Path(shutil.copytree(made, tmp_path / "run"))
+    panel = score_panel(str(folder), "ada")
+    for place in range(len(panel.session.items)): panel.do(str(place * 7 % 10))
+    monkeypatch.setattr("replytune.phase0.answers_of", lambda *given: 1 / 0)
+    for code in (Run(folder).manifest()[STAGE]["code"], "older"):
+        Run(folder).save_section(STAGE, Run(folder).manifest()[STAGE] | {"code": code})
+        assert re.search("^(GO|NO-GO|INCONCLUSIVE): ", phase0_line(toy(folder)), re.M)
 
 
 def test_a_log_of_another_run_is_refused_in_the_folder(made, tmp_path):

@@ -11,6 +11,7 @@ __all__ = ['STEPS', 'TWEETS_MAX', 'READINGS', 'LEFT_OUT', 'JUDGED', 'TEXTBOOK', 
 # %% ../nbs/08_stats.ipynb #beab3944
 import json
 from collections import defaultdict
+from functools import lru_cache
 from numbers import Real
 from pkgutil import resolve_name
 from typing import Annotated, NamedTuple
@@ -216,15 +217,24 @@ def chance_to_decide(
 ):
     "Chance of GO or NO-GO, as a normal distribution of the estimate has it"
     import numpy
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import ndtr
 
     tweets = numpy.asarray(tweets, dtype=float)
     error = deviation / numpy.sqrt(tweets)
-    half = stdtrit(tweets - 1, 1 - level) * error
+    half = _student(tweets.tobytes(), level).reshape(tweets.shape) * error
     coarse = grain / 2 / tweets  # half a step is lost
     goal, too_small = goals
     go = ndtr((mean - numpy.maximum(0.5 + half + coarse + settings[0], goal)) / error)
     return go if too_small is None else go + ndtr((too_small - half - settings[1] - mean) / error)
+
+
+@lru_cache(maxsize=64)
+def _student(tweets: bytes, level: float):
+    "Student's quantile for each number of tweets; a decision asks for the same ones ten times"
+    import numpy
+    from scipy.special import stdtrit
+
+    return stdtrit(numpy.frombuffer(tweets) - 1, 1 - level)
 
 # %% ../nbs/08_stats.ipynb #2701dad0
 TWEETS_MAX = 10_000  # a number above it is no advice

@@ -399,15 +399,17 @@ def panel_chart(panels: dict[str, dict], note: str = "") -> Chart:
     known = lambda found: isinstance(found, Estimate)
     human = {name: found for name, found in panels["human"].items() if known(found) and found.value > 0}
     arms = [arm for arm in panels if arm != "human"]
+    # three digits: processors differ in the seventh, and a stored picture must not
+    drawn = lambda number, own: max(float(f"{number / own.value:.3g}"), 0.01)
 
     def plot(axes):
         for row, (name, own) in enumerate(human.items()):
-            ends = [max(end / own.value, 0.01) for end in (own.low, own.high)]
+            ends = [drawn(end, own) for end in (own.low, own.high)]
             axes.fill_betweenx([row - 0.4, row + 0.4], *ends, color=COLOURS["human"], alpha=0.2, linewidth=0)
             for place, arm in enumerate(arms):
                 found, height = panels[arm][name], row + 0.6 * ((place + 0.5) / len(arms) - 0.5)
                 if isinstance(found, Unavailable): continue
-                value, low, high = (max(number / own.value, 0.01) for number in found[:3])
+                value, low, high = (drawn(number, own) for number in found[:3])
                 axes.plot([low, high], [height] * 2, color=COLOURS[arm], linewidth=1.5)
                 axes.plot(value, height, "o", color=COLOURS[arm], markersize=4, label="" if row else arm)
         axes.axvline(1, color=COLOURS["human"], linewidth=0.8)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ADDED', 'RATES', 'NOT_NOTED', 'PENALTY', 'FIRST_MAX', 'CONSISTENCY_MIN', 'LONGER_MAX', 'UNSCORED_MAX', 'HABIT_MIN',
-           'EMPTY', 'FORM', 'planted', 'tweet_scores', 'interval', 'mean_interval', 'BothOrders', 'both_orders',
-           'rate_of', 'plain_rates', 'about_replies', 'corrected', 'bias_chart', 'length_controlled',
-           'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings', 'strengths', 'strengths_chart',
-           'tweet_verdicts', 'score_verdicts', 'agreement']
+           'EMPTY', 'FORM', 'planted', 'sample_scores', 'tweet_scores', 'interval', 'mean_interval', 'between_share',
+           'BothOrders', 'both_orders', 'rate_of', 'plain_rates', 'about_replies', 'corrected', 'bias_chart',
+           'length_controlled', 'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings', 'strengths',
+           'strengths_chart', 'tweet_verdicts', 'score_verdicts', 'agreement']
 
 # %% ../nbs/07d_bias.ipynb #07d00004
 import math
@@ -55,22 +55,33 @@ def _row(number: int, order: int, lengths, score: float) -> dict:
         "score_first": float(score), "probability": None, "unscored": None,
     }
 
-# %% ../nbs/07d_bias.ipynb #95e28d91
-def tweet_scores(
+# %% ../nbs/07d_bias.ipynb #7707e03a
+def sample_scores(
     judgements: list[dict],  # of one judge
     contrast: str,
-) -> tuple[dict[str, float], list[str]]:
-    "Mean score of the contrast's first arm per tweet, and the tweets with an unanswered question"
+) -> dict[str, list[float]]:
+    "Scores of the contrast's first arm by tweet: of each of its replies that was scored in every order"
     arm, answers = contrast.partition("-")[0], defaultdict(list)
     rows = [row for row in judgements if row["contrast"] == contrast]
     _one_judge_once(rows, contrast)
     for row in rows:
         score = row["score_first"]
         mine = score if score is None or row["first"] == arm else 1 - score
-        answers[row["tweet_id"]].append(mine)
-    unscored = sorted(id for id, scores in answers.items() if None in scores)
-    answered = {id: scores for id, scores in sorted(answers.items()) if None not in scores}
-    return {id: sum(scores) / len(scores) for id, scores in answered.items()}, unscored
+        answers[row["tweet_id"], row.get("sample", 0)].append(mine)
+    found = defaultdict(list)
+    for (id, _), scores in sorted(answers.items()):
+        if None not in scores: found[id].append(sum(scores) / len(scores))
+    return dict(found)
+
+# %% ../nbs/07d_bias.ipynb #95e28d91
+def tweet_scores(
+    judgements: list[dict],  # of one judge
+    contrast: str,
+) -> tuple[dict[str, float], list[str]]:
+    "Mean score of the contrast's first arm per tweet, and the tweets without a score"
+    known = sample_scores(judgements, contrast)
+    every = {row["tweet_id"] for row in judgements if row["contrast"] == contrast}
+    return {id: sum(scores) / len(scores) for id, scores in known.items()}, sorted(every - known.keys())
 
 # %% ../nbs/07d_bias.ipynb #08b5a6b7
 def _one_judge_once(rows: list[dict], contrast: str):
@@ -83,7 +94,7 @@ def _one_judge_once(rows: list[dict], contrast: str):
         )
     seen = set()
     for row in rows:
-        if (asked := (row["tweet_id"], row["first"])) in seen:
+        if (asked := (row["tweet_id"], row["first"], row.get("sample", 0))) in seen:
             what = f"tweet {asked[0]} with {asked[1]} first"
             raise StageError(f"contrast {contrast!r}: {what} is judged twice")
         seen.add(asked)
@@ -113,6 +124,26 @@ def mean_interval(mean: float, deviation: float, count: int, confidence: float) 
     half = float(stdtrit(count - 1, (1 + confidence) / 2)) * math.sqrt(variance / (total - 1))
     return max(0.0, centre - half), min(1.0, centre + half)
 
+# %% ../nbs/07d_bias.ipynb #cae450aa
+def between_share(judgements: list[dict], contrast: str, confidence: float = 0.95) -> dict:
+    "Share of the variance of a reply's score that lies between tweets, as `rate_of` gives a rate"
+    import numpy
+    from scipy.stats import f
+
+    groups = list(sample_scores(judgements, contrast).values())
+    tweets, rows = len(groups), sum(map(len, groups))
+    if tweets < 3 or rows - tweets < 2: return _no_rate("one reply a tweet; `samples` of stage 05", tweets)
+    means = numpy.array([numpy.mean(some) for some in groups])
+    sizes, grand = numpy.array(list(map(len, groups))), sum(map(sum, groups)) / rows
+    within = sum(numpy.var(some) * len(some) for some in groups) / (rows - tweets)
+    between = float((sizes * (means - grand) ** 2).sum()) / (tweets - 1)
+    if between + within < 1e-12: return _no_rate("all scores are alike", tweets)
+    each = (rows - (sizes**2).sum() / rows) / (tweets - 1)  # replies a tweet
+    share = lambda ratio: min(1.0, max(0.0, (ratio - 1) / (ratio - 1 + each)))
+    ratio, tail = between / max(within, 1e-12), (1 - confidence) / 2
+    low, high = (float(share(ratio / f.ppf(end, tweets - 1, rows - tweets))) for end in (1 - tail, tail))
+    return {"estimate": float(share(ratio)), "low": low, "high": high, "tweets": tweets}
+
 # %% ../nbs/07d_bias.ipynb #07d00031
 RATES = {  # each with its interval over tweets
     "adjusted": "both orders averaged, a tie is half: this one decides",
@@ -128,9 +159,9 @@ RATES = {  # each with its interval over tweets
 
 # %% ../nbs/07d_bias.ipynb #07d00033
 class BothOrders(NamedTuple):
-    "The tweets of a contrast that were scored in both orders, as columns"
+    "The replies of a contrast that were scored in both orders, as columns"
 
-    tweets: list[str]
+    tweets: list[str]  # of each row; a tweet with several replies has as many rows
     shown_first: list[float]  # score of the contrast's first arm where it is shown first
     shown_second: list[float]  # and where it is shown second
     longer_by: list[int] | None  # characters that its reply has more; `None`: not noted
@@ -138,22 +169,32 @@ class BothOrders(NamedTuple):
 
     @property
     def scores(self) -> list[float]:
-        "Of each tweet, over its two orders"
+        "Of each reply, over its two orders"
         return [(one + other) / 2 for one, other in zip(self.shown_first, self.shown_second)]
+
+    @property
+    def count(self) -> int: return len(set(self.tweets))
+
+    def per_tweet(self, values, where=None) -> list[float]:
+        "The mean of a value over the replies to each tweet, of those `where` it counts"
+        found = defaultdict(list)
+        for id, value, counts in zip(self.tweets, values, where or [True] * len(self.tweets)):
+            if counts: found[id].append(float(value))
+        return [sum(some) / len(some) for some in found.values()]
 
 # %% ../nbs/07d_bias.ipynb #07d00038
 def both_orders(judgements: list[dict], contrast: str) -> BothOrders:
-    "The two answers about each tweet side by side; tweets without two scores are left out"
+    "The two answers about each reply side by side; those without two scores are left out"
     arm, asked = contrast.partition("-")[0], defaultdict(dict)
     for row in (rows := [row for row in judgements if row["contrast"] == contrast]):
-        asked[row["tweet_id"]]["first" if row["first"] == arm else "second"] = row
+        asked[row["tweet_id"], row.get("sample", 0)]["first" if row["first"] == arm else "second"] = row
     _one_judge_once(rows, contrast)
     scored = lambda pair: len(pair) == 2 and all(row["score_first"] is not None for row in pair.values())
-    known = {id: pair for id, pair in sorted(asked.items()) if scored(pair)}
+    known = {place: pair for place, pair in sorted(asked.items()) if scored(pair)}
     firsts, seconds = ([pair[at] for pair in known.values()] for at in ("first", "second"))
     measured = all("first_length" in row for row in firsts)
     return BothOrders(
-        list(known),
+        [id for id, _ in known],
         [row["score_first"] for row in firsts], [1 - row["score_first"] for row in seconds],
         [row["first_length"] - row["second_length"] for row in firsts] if measured else None,
         [bool(row["both_ended"]) for row in firsts] if all("both_ended" in row for row in firsts) else None,
@@ -188,14 +229,15 @@ def plain_rates(both: BothOrders, confidence: float) -> dict[str, dict]:
     "The readings that are a mean over tweets"
     answers = list(zip(both.shown_first, both.shown_second))
     agreed = [one if one == other else 0.5 for one, other in answers]
-    same = rate_of([float(one == other) for one, other in answers], confidence)
-    if "low" in same: same |= _wilson(same["estimate"], len(answers), confidence)  # yes or no
-    ended = [score for score, done in zip(both.scores, both.ended or []) if done]
+    mean = lambda values, where=None: rate_of(both.per_tweet(values, where), confidence)
+    same = mean(one == other for one, other in answers)
+    yes_or_no = "low" in same and both.count == len(answers)
+    if yes_or_no: same |= _wilson(same["estimate"], both.count, confidence)
     return {
-        "conservative": rate_of(agreed, confidence),
-        "both ended": _no_rate(NOT_NOTED, 0) if both.ended is None else rate_of(ended, confidence),
+        "conservative": mean(agreed),
+        "both ended": _no_rate(NOT_NOTED, 0) if both.ended is None else mean(both.scores, both.ended),
         "swap consistency": same,
-        "first preferred": rate_of([(one + 1 - other) / 2 for one, other in answers], confidence),
+        "first preferred": mean((one + 1 - other) / 2 for one, other in answers),
     }
 
 # %% ../nbs/07d_bias.ipynb #07d00041
@@ -204,7 +246,8 @@ def about_replies(both: BothOrders):
     import numpy
 
     gap = numpy.array(both.shown_first) - numpy.array(both.shown_second)
-    towards, away = numpy.maximum(gap, 0), numpy.maximum(-gap, 0)
+    sides = numpy.maximum(gap, 0), numpy.maximum(-gap, 0)
+    towards, away = (numpy.array(both.per_tweet(side)) for side in sides)
     first, second = towards.mean(), away.mean()
     share = math.sqrt(max(0.0, (1 - first - second) ** 2 - 4 * first * second))
     pull = (1 - first - second) * (towards - first + away - second)
@@ -216,9 +259,9 @@ def corrected(both: BothOrders, confidence: float) -> dict:
     "Win rate with the calls that follow a position taken out, and `driven`, their share"
     import numpy
 
-    count = len(both.tweets)
+    count = both.count
     if count < 2: return _no_rate(f"{count} scored tweets", count)
-    advantage, (share, weight) = numpy.array(both.scores) - 0.5, about_replies(both)
+    advantage, (share, weight) = numpy.array(both.per_tweet(both.scores)) - 0.5, about_replies(both)
     ends = _ratio_interval(advantage, weight, confidence) if share > 1e-6 else None
     if ends is None: return _no_rate("every call may have followed a position", count)
     rate = min(1.0, max(0.0, 0.5 + float(advantage.mean()) / share))
@@ -276,18 +319,19 @@ def length_controlled(both: BothOrders, confidence: float) -> dict:
 
     if both.longer_by is None: return _no_rate(NOT_NOTED, 0)
     scores, by = numpy.array(both.scores), numpy.array(both.longer_by, dtype=float)
-    if len(scores) < 3: return _no_rate(f"{len(scores)} scored tweets", len(scores))
-    if by.min() > 0 or by.max() < 0: return _no_rate("the same arm is longer on every tweet", len(scores))
-    if not by.any() or len(set(both.scores)) == 1: return rate_of(both.scores, confidence)  # no slope
+    count, even = both.count, not by.any() or len(set(both.scores)) == 1
+    if count < 3: return _no_rate(f"{count} scored tweets", count)
+    if by.min() > 0 or by.max() < 0: return _no_rate("the same arm is longer on every tweet", count)
+    if even: return rate_of(both.per_tweet(both.scores), confidence)  # no slope
     design = numpy.column_stack([numpy.ones(len(by)), numpy.tanh(by / by.std(ddof=1))])
-    line, spread = _logistic_fit(design, scores)
-    half = stdtrit(len(scores) - 2, (1 + confidence) / 2) * math.sqrt(spread)
+    line, spread = _logistic_fit(design, scores, both.tweets)
+    half = stdtrit(count - 2, (1 + confidence) / 2) * math.sqrt(spread)
     low, rate, high = expit([line[0] - half, line[0], line[0] + half])
-    return {"estimate": float(rate), "low": float(low), "high": float(high), "tweets": len(scores)}
+    return {"estimate": float(rate), "low": float(low), "high": float(high), "tweets": count}
 
 # %% ../nbs/07d_bias.ipynb #07d00067
-def _logistic_fit(design, scores):
-    "Coefficients, and the variance of the first from each tweet's own residual (HC3)"
+def _logistic_fit(design, scores, tweets: list[str]):
+    "Coefficients, and the variance of the first from each tweet's own residuals (HC3, summed by tweet)"
     import numpy
     from scipy.special import expit
 
@@ -301,7 +345,10 @@ def _logistic_fit(design, scores):
     mean, inverse = expit(design @ line), numpy.linalg.inv(curve)
     leverage = mean * (1 - mean) * numpy.einsum("ij,jk,ik->i", design, inverse, design)
     residual = (scores - mean) / numpy.maximum(1 - leverage, 1e-6)
-    return line, (inverse @ (design.T * residual**2) @ design @ inverse)[0, 0]
+    _, tweet = numpy.unique(tweets, return_inverse=True)
+    pulls = numpy.zeros((tweet.max() + 1, 2))
+    numpy.add.at(pulls, tweet, design * residual[:, None])
+    return line, (inverse @ pulls.T @ pulls @ inverse)[0, 0]
 
 # %% ../nbs/07d_bias.ipynb #07d00065
 def longer_preferred(both: BothOrders, confidence: float) -> dict:
@@ -310,16 +357,27 @@ def longer_preferred(both: BothOrders, confidence: float) -> dict:
     from scipy.special import ndtri
 
     if both.longer_by is None: return _no_rate(NOT_NOTED, 0)
-    longer = [score for score, by in zip(both.scores, both.longer_by) if by > 0]
-    shorter = [1 - score for score, by in zip(both.scores, both.longer_by) if by < 0]
-    sides, count, few = (longer, shorter), len(longer + shorter), min(len(longer), len(shorter))
+    rows = list(zip(both.tweets, both.scores, both.longer_by))
+    longer = [(id, score) for id, score, by in rows if by > 0]
+    shorter = [(id, 1 - score) for id, score, by in rows if by < 0]
+    sides, few = (longer, shorter), min(len(longer), len(shorter))
+    count = len({id for id, _ in longer + shorter})
     if few < 5: return _no_rate(f"one arm's reply is the longer one on {few} of {count} tweets only", count)
-    rate = float(numpy.mean(longer) + numpy.mean(shorter)) / 2
-    error = math.sqrt(sum(numpy.var(side, ddof=1) / len(side) for side in sides)) / 2
+    rate = float(sum(numpy.mean([score for _, score in side]) for side in sides)) / 2
+    error = _error_by_tweet(sides)
     half = float(ndtri((1 + confidence) / 2)) * error
     ends = {"low": max(0.0, rate - half), "high": min(1.0, rate + half)}
     if error == 0: ends = _wilson(rate, 4 / sum(1 / len(side) for side in sides), confidence)
     return {"estimate": rate} | ends | {"tweets": count}
+
+
+def _error_by_tweet(sides: tuple[list[tuple[str, float]], ...]) -> float:
+    "Standard error of the mean of two means; what several replies to a tweet add to it goes together"
+    pulls = defaultdict(float)
+    for side in sides:
+        mean, count = sum(score for _, score in side) / len(side), len(side)
+        for id, score in side: pulls[id] += (score - mean) / math.sqrt(count * (count - 1))
+    return math.sqrt(sum(pull**2 for pull in pulls.values())) / 2
 
 # %% ../nbs/07d_bias.ipynb #07d00071
 def win_rates(
@@ -365,7 +423,7 @@ def habit_warnings(
     broken, silent = _unscored_shares([row for row in judgements if row["contrast"] == contrast])
     low, high = (lambda name: rates[name].get("low", 0.0)), (lambda name: rates[name].get("high", 1.0))
     share = lambda name: f"{rates[name]['estimate']:.0%}"
-    found, enough = {}, len(both.tweets) >= HABIT_MIN
+    found, enough = {}, both.count >= HABIT_MIN
     if enough and (low("first preferred") > FIRST_MAX or high("first preferred") < 1 - FIRST_MAX):
         found["position"] = f"the reply shown first scores {share('first preferred')}, whosever it is"
     elif enough and high("swap consistency") < CONSISTENCY_MIN:

@@ -96,7 +96,7 @@ def replies_differ(given: Judged) -> str | None:
     one, other = given.primary.split("-")
     if missing := [arm for arm in (one, other) if not given.replies.get(arm)]:
         return f"there are no replies of {' and '.join(missing)}"
-    texts = [{row["tweet_id"]: _words(row["reply"]) for row in given.replies[arm]} for arm in (one, other)]
+    texts = [{_place(row): _words(row["reply"]) for row in given.replies[arm]} for arm in (one, other)]
     both = texts[0].keys() & texts[1].keys()
     same = sum(texts[0][id] == texts[1][id] for id in both)
     if 2 * same <= len(both): return None
@@ -104,6 +104,9 @@ def replies_differ(given: Judged) -> str | None:
 
 
 def _words(text: str | None) -> str: return " ".join((text or "").split())
+
+
+def _place(row: dict) -> tuple[str, int]: return row["tweet_id"], row.get("sample", 0)
 
 # %% ../nbs/07g_checks.ipynb #07g00019
 def answers_differ(given: Judged) -> str | None:
@@ -186,14 +189,22 @@ def tuned_is_base(given: Judged) -> str | None:
 
 def answers_fit(given: Judged) -> str | None:
     "Fails if answers were given about other texts than the arms' replies"
-    sizes = lambda rows: {row["tweet_id"]: len(row["reply"] or "") for row in rows}
-    length, wrong = {arm: sizes(rows) for arm, rows in given.replies.items()}, 0
+    length, wrong = {arm: _sizes(rows) for arm, rows in given.replies.items()}, 0
     for row in given.judgements:
         if row["contrast"] not in (given.primary, given.null) or "first_length" not in row: continue
         known = [length.get(row[at], {}).get(row["tweet_id"]) for at in ("first", "second")]
-        wrong += None not in known and known != [row["first_length"], row["second_length"]]
+        if None in known: continue
+        number = row.get("sample", 0)
+        shown = [sizes[number % len(sizes)] for sizes in known]
+        wrong += shown != [row["first_length"], row["second_length"]]
     if wrong: return f"{wrong} judgements are about texts that are not the arms' replies; run stage 07 again"
     return None
+
+
+def _sizes(rows: list[dict]) -> dict[str, list[int]]:
+    found = {}
+    for row in sorted(rows, key=_place): found.setdefault(row["tweet_id"], []).append(len(row["reply"] or ""))
+    return found
 
 
 def null_is_the_same(given: Judged) -> str | None:

@@ -28,7 +28,8 @@ from .text import copy_key
 from .validate import words_of
 from .generate import Generation
 from replytune.judge import (
-    Evidence, Judge, JudgeParams, Question, Score, Verdict, answers_of, score_of, turned_down_for_likes,
+    Evidence, Judge, JudgeParams, Question, Score, Verdict, answers_of, by_tweet, comparisons,
+    reply_at, score_of, turned_down_for_likes,
 )
 from .ranker import LOSERS, content_words, make_ranker, plain_words, preference_pairs, resaid
 from .judge_models import injection_report
@@ -373,13 +374,15 @@ def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
     rows, tweets = [], {pair.tweet_id: pair.tweet for pair in given.pairs}
     train = [content_words(pair.reply) for pair in given.pairs if pair.split == "train"]
     for arm in sorted({each for contrast in given.params.contrasts for each in contrast.split("-")}):
-        texts = {id: row.reply for id, row in given.arms.get(arm, {}).items() if row.reply}
+        every = [row for rows in given.arms.get(arm, {}).values() for row in rows if row.reply]
+        texts = {row.tweet_id: row.reply for row in every if row.sample == 0}
         said = {id: content_words(text) for id, text in texts.items()}
+        said_all = [(tweets[row.tweet_id], content_words(row.reply)) for row in every]
         rows.append({
-            "arm": arm, **own_place(judge, texts, tweets, given), "answers": len(texts),
-            "distinct": len({copy_key(text) for text in texts.values()}), "alike": _alike(said, tweets),
-            "copies of the tweet": sum(_near(said[id], [content_words(tweets[id])]) for id in texts),
-            "copies of a train reply": sum(_near(words, train) for words in said.values()),
+            "arm": arm, **own_place(judge, texts, tweets, given), "answers": len(every),
+            "distinct": len({copy_key(row.reply) for row in every}), "alike": _alike(said, tweets),
+            "copies of the tweet": sum(_near(words, [content_words(tweet)]) for tweet, words in said_all),
+            "copies of a train reply": sum(_near(words, train) for _, words in said_all),
         })
     return rows
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SYSTEM', 'LIMIT', 'REPAIRS', 'PROMPTED', 'SIMILAR', 'RECIPES', 'check_arm', 'GenerateParams', 'messages',
            'build_prompt', 'Generation', 'x_length', 'whole_sentences', 'read_reply', 'arm_counts', 'lengths_chart',
-           'find_neighbours', 'Material', 'Recipe', 'human_arm', 'Generator', 'settings_of', 'generate_arm',
-           'questions_of', 'replies_of', 'generate_stage']
+           'find_neighbours', 'Material', 'Recipe', 'human_arm', 'Generator', 'settings_of', 'samples_of',
+           'generate_arm', 'questions_of', 'replies_of', 'generate_stage']
 
 # %% ../nbs/05_generate.ipynb #63998837
 import json
@@ -50,6 +50,7 @@ class GenerateParams(StageParams):
     top_p: float = Field(0.8, gt=0, le=1)
     top_k: int = Field(20, ge=0)
     min_p: float = Field(0.0, ge=0, lt=1)
+    samples: int = Field(1, ge=1, le=16)
     arm_settings: dict[str, dict[str, float]] = {}
     batch_size: int = Field(16, ge=1)
     seed: int = 1
@@ -111,6 +112,7 @@ class Generation(Record):
     tokens: int | None = None  # new tokens, the end token not counted
     finished: bool | None = None  # False: cut off at max_new_tokens
     repairs: list[str] = []  # those of `REPAIRS` that changed the text
+    sample: int = 0  # which of the arm's replies to this tweet
     seed: int | None = None
     model: str | None = None  # hash of the weights
     prompt: str | None = None  # hash of the prompt
@@ -288,11 +290,24 @@ class Generator(NamedTuple):
 def settings_of(arm: str, params: GenerateParams) -> tuple[Sampling, int]:
     "How an arm's tokens are drawn, and how many at most"
     names = (*Sampling._fields, "max_new_tokens")
-    own = RECIPES[arm].settings | params.arm_settings.get(arm, {})
-    if unknown := sorted(own.keys() - set(names)):
-        raise StageError(f"arm_settings of {arm}: {unknown[0]!r} is unknown; known are {', '.join(names)}")
+    own = _own_settings(arm, params, names)
     shaped = {name: own.get(name, getattr(params, name)) for name in names}
     return Sampling(**{name: shaped[name] for name in Sampling._fields}), int(shaped["max_new_tokens"])
+
+
+def _own_settings(arm: str, params: GenerateParams, names: tuple) -> dict:
+    own = RECIPES[arm].settings | params.arm_settings.get(arm, {})
+    if unknown := sorted(own.keys() - {*names, "samples"}):
+        known = ", ".join((*names, "samples"))
+        raise StageError(f"arm_settings of {arm}: {unknown[0]!r} is unknown; known are {known}")
+    if own.get("temperature") == 0 and own.get("samples", params.samples) > 1:
+        raise StageError(f"arm_settings of {arm}: at temperature 0 all samples are one; samples: 1")
+    return own
+
+# %% ../nbs/05_generate.ipynb #602a56ae
+def samples_of(arm: str, params: GenerateParams) -> int:
+    "How many replies the arm writes to each tweet"
+    return int((RECIPES[arm].settings | params.arm_settings.get(arm, {})).get("samples", params.samples))
 
 # %% ../nbs/05_generate.ipynb #df88d8df
 def generate_arm(
@@ -302,23 +317,26 @@ def generate_arm(
     seed: int,
     log: Path,  # of what was ever written; not written again
     shown: dict[str, list[str]] | None = None,  # ids of the replies that a prompt shows
+    samples: int = 1,  # replies to each tweet
 ) -> list[Generation]:
     "Replies of one arm"
     sampling, most = settings_of(arm, generator.params)
     ids, hashes = sorted(prompts, key=int), {id: sha256(prompt)[:16] for id, prompt in prompts.items()}
     drawn = sha256(json.dumps([sampling, most]))[:16]
     shaped = json.dumps([generator.weights, sampling, most, seed])
-    keys = {id: sha256(f"{shaped} {id} {hashes[id]}")[:32] for id in ids}
-    wanted = [Wanted(keys[id], prompts[id], row_number(id, seed)) for id in ids]
+    numbered = [(id, str(sample) if sample else "") for id in ids for sample in range(samples)]
+    keys = {(id, n): sha256(f"{shaped} {id}{n and '/' + n} {hashes[id]}")[:32] for id, n in numbered}
+    noise = lambda id, n: row_number(id, seed, n) if n else row_number(id, seed)
+    wanted = [Wanted(keys[id, n], prompts[id], noise(id, n)) for id, n in numbered]
     how = sampling, most, log, generator.params.batch_size, f"{arm} replies"
     found = write_all(generator.load, generator.tokenizer, wanted, *how)
     rows = []
-    for id in ids:
-        written = found[keys[id]]
+    for id, n in numbered:
+        written = found[keys[id, n]]
         reply, reason, repairs = read_reply(written)
         rows.append(Generation(
             tweet_id=id, arm=arm, reply=reply, reason=reason, tokens=written.tokens,
-            finished=written.finished, repairs=repairs, seed=seed,
+            finished=written.finished, repairs=repairs, sample=int(n or 0), seed=seed,
             model=generator.weights, prompt=hashes[id], sampling=drawn,
             neighbours=(shown or {}).get(id, []),
         ))
@@ -347,10 +365,12 @@ def replies_of(arm: str, given: Material, generator: Generator, log: Path) -> li
     asked = tweets.keys() - alone
     prompts = {id: recipe.prompt(generator.tokenizer, tweets[id], turns[id]) for id in asked}
     shown = {id: [pair.reply_id for pair in found] for id, found in examples.items()}
-    rows = generate_arm(arm, prompts, generator, recipe.seed(given), log, shown)
+    samples = samples_of(arm, given.params)
+    rows = generate_arm(arm, prompts, generator, recipe.seed(given), log, shown, samples)
     why = "there is no train tweet of other people that may be shown"
-    rows += [Generation(tweet_id=id, arm=arm, reply=None, reason=why) for id in alone]
-    return sorted(rows, key=lambda row: int(row.tweet_id))
+    numbered = [(id, sample) for id in alone for sample in range(samples)]
+    rows += [Generation(tweet_id=id, arm=arm, reply=None, reason=why, sample=n) for id, n in numbered]
+    return sorted(rows, key=lambda row: (int(row.tweet_id), row.sample))
 
 # %% ../nbs/05_generate.ipynb #9795baf6
 def generate_stage(params: GenerateParams):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'OF_THE_JUDGE', 'FLAGGED', 'SCORES', 'INTERVAL', 'REGISTERED',
            'PLANNED', 'SHAPELESS', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored', 'Score', 'Question',
-           'Judge', 'score_of', 'comparisons', 'answer_key', 'answers_of', 'drop_unusable', 'Evidence',
-           'turned_down_for_likes', 'judgements', 'ratings', 'variants_of', 'variant_rows', 'all_questions',
+           'Judge', 'score_of', 'by_tweet', 'reply_at', 'comparisons', 'answer_key', 'answers_of', 'drop_unusable',
+           'Evidence', 'turned_down_for_likes', 'judgements', 'ratings', 'variants_of', 'variant_rows', 'all_questions',
            'within_budget', 'ask_together', 'worth_asking', 'measurement', 'planned_rule', 'to_measure',
            'measured_before', 'register', 'measure', 'judge_stage']
 
@@ -20,7 +20,7 @@ from typing import Annotated, Iterator, Literal, NamedTuple, Protocol
 from pydantic import AfterValidator, Field, TypeAdapter, field_validator
 
 from replytune.schema import (
-    Pair, Record, StageError, Unavailable, check_contrast, error_of, flow, number_or_reason,
+    ARMS, Pair, Record, StageError, Unavailable, check_contrast, error_of, flow, number_or_reason,
     replies_file, unavailable,
 )
 from .files import append_lines, read_rows, sha256, to_lines, whole_lines, write_text
@@ -164,9 +164,26 @@ def score_of(verdict: Verdict | Unscored) -> float | None:
     return {"first": 1.0, "tie": 0.5, "second": 0.0}.get(getattr(verdict, "winner", None))
 
 # %% ../nbs/07_judge.ipynb #310b7fb0
-Arms = dict[str, dict[str, Generation]]  # by arm and tweet id
+Arms = dict[str, dict[str, list[Generation]]]  # by arm and tweet id; one reply or several
 
 
+def by_tweet(rows: list[Generation]) -> dict[str, list[Generation]]:
+    "An arm's replies to each tweet, in the order in which they are numbered"
+    found, place = {}, lambda row: (int(row.tweet_id), row.sample)
+    for row in sorted(rows, key=place):
+        known = found.setdefault(row.tweet_id, [])
+        if known and known[-1].sample == row.sample:
+            raise StageError(f"{row.arm} answers tweet {row.tweet_id} twice under number {row.sample}")
+        known.append(row)
+    return found
+
+
+def reply_at(row: dict, at: str, arms: Arms) -> Generation:
+    "The reply shown `first` or `second`; an arm with fewer replies to a tweet than the other repeats them"
+    replies = arms[row[at]][row["tweet_id"]]
+    return replies[row["sample"] % len(replies)]
+
+# %% ../nbs/07_judge.ipynb #b63d7779
 def comparisons(contrasts: list[str], arms: Arms) -> list[dict]:
     "Each tweet of each contrast in both orders; arms are named here and hidden from the judge"
     rows = []
@@ -174,11 +191,13 @@ def comparisons(contrasts: list[str], arms: Arms) -> list[dict]:
         one, _, other = contrast.partition("-")
         if missing := {one, other} - set(arms):
             raise StageError(f"contrast {contrast!r}: no arm {sorted(missing)}; arms are {', '.join(arms)}")
-        if set(arms[one]) != set(arms[other]):
+        every = arms[one].keys() | arms[other].keys()
+        if any(every - arms[arm].keys() and not ARMS[arm].partial for arm in (one, other)):
             raise StageError(f"contrast {contrast!r}: the two arms answered different tweets")
         rows += [
-            {"contrast": contrast, "tweet_id": id, "first": first, "second": second}
-            for id in sorted(arms[one], key=int)
+            {"contrast": contrast, "tweet_id": id, "sample": sample, "first": first, "second": second}
+            for id in sorted(arms[one].keys() & arms[other].keys(), key=int)
+            for sample in range(max(len(arms[one][id]), len(arms[other][id])))
             for first, second in ((one, other), (other, one))
         ]
     return rows
@@ -261,7 +280,7 @@ _LIKES = {"reply_likes", "unmeasured"}  # a reply that was out before a model lo
 # %% ../nbs/07_judge.ipynb #07k5e6f7
 def _asked_about(row: dict, tweets: dict[str, str], arms: Arms) -> Question:
     "The question that a comparison puts to the judge; a reply that is missing is empty"
-    texts = [arms[row[at]][row["tweet_id"]].reply or "" for at in ("first", "second")]
+    texts = [reply_at(row, at, arms).reply or "" for at in ("first", "second")]
     said = [text if text.strip() else "" for text in texts]
     return Question(row["tweet_id"], tweets[row["tweet_id"]], *said)
 
@@ -292,7 +311,7 @@ def _by_default(asked: Question) -> dict | None:
 
 
 def _beside(row: dict, arms: Arms) -> dict:
-    pair = [arms[row[at]][row["tweet_id"]] for at in ("first", "second")]
+    pair = [reply_at(row, at, arms) for at in ("first", "second")]
     texts, suspicious = [" ".join((reply.reply or "").split()) for reply in pair], resolve_name(FLAGGED)
     lengths = {f"{at}_length": len(reply.reply or "") for at, reply in zip(("first", "second"), pair)}
     ended = {"both_ended": all(reply.finished is not False for reply in pair)}
@@ -306,12 +325,12 @@ FLAGGED = "replytune.judge_models:suspicious"  # does a reply talk to the judge?
 def ratings(judge: Judge, given: Evidence) -> list[dict]:
     "How good each arm's reply is by itself, from 1 to 10, or why there is no score"
     tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
-    rows = [(arm, id) for arm, replies in given.arms.items() for id in sorted(replies, key=int)]
-    asked = [Question(id, tweets[id], given.arms[arm][id].reply or "") for arm, id in rows]
+    rows = [row for replies in given.arms.values() for some in replies.values() for row in some]
+    asked = [Question(row.tweet_id, tweets[row.tweet_id], row.reply or "") for row in rows]
     return [
-        {"arm": arm, "tweet_id": id, "judge": judge.name, "score": getattr(answer, "score", None),
-         "unscored": getattr(answer, "reason", None)}
-        for (arm, id), answer in zip(rows, answers_of(judge, asked, given.log))
+        {"arm": row.arm, "tweet_id": row.tweet_id, "sample": row.sample, "judge": judge.name,
+         "score": getattr(answer, "score", None), "unscored": getattr(answer, "reason", None)}
+        for row, answer in zip(rows, answers_of(judge, asked, given.log))
     ]
 
 # %% ../nbs/07_judge.ipynb #07k8b9c0
@@ -449,7 +468,7 @@ SHAPELESS = {  # parameters of stages 05, 07 and 08 that shape neither a reply n
 def measurement(judge: Judge, given: Evidence, made: dict, rule: dict) -> dict:
     "What is measured: its key, and what the key is made of"
     named = sorted({arm for each in given.params.contrasts for arm in each.split("-")})
-    rows = [row for arm in named for row in given.arms[arm].values()]
+    rows = [row for arm in named for replies in given.arms[arm].values() for row in replies]
     parameters = {"made": made, "settings": given.params.model_dump(mode="json"), "rule": rule}
     shaped = {
         name: {each: value for each, value in values.items() if each not in SHAPELESS[name].split()}
@@ -476,7 +495,7 @@ def to_measure(stage: Stage, judge: Judge, given: Evidence) -> dict:
     "What the stage is about to measure, by which rule, on which split"
     made = stage.run.manifest()["05_generate"]["parameters"]
     what = measurement(judge, given, made, planned_rule(stage.path(PLANNED)))
-    return what | {"split": made.get("split", "test"), "tweets": len(next(iter(given.arms.values())))}
+    return what | {"split": made.get("split", "test"), "tweets": len(given.arms["base"])}
 
 
 def measured_before(stage: Stage, given: Evidence, what: dict, note: bool) -> list[dict]:
@@ -485,7 +504,7 @@ def measured_before(stage: Stage, given: Evidence, what: dict, note: bool) -> li
     thing = {name: what[name] for name in ("measured", "model", "judge", "rule")}
     thing, looks = thing | {"run": stage.run.folder.name}, len(what["rule"]["looks"])
     ledger, choose = stage.run.folder.parent / SEALS, given.params.choose_on_test
-    asked = next(iter(given.arms.values()))  # not all test tweets, if only the first so many are measured
+    asked = given.arms["base"]  # not all test tweets, if only the first so many are measured
     tested = test_tweets([pair for pair in given.pairs if pair.tweet_id in asked])
     return break_seal(ledger, tested, thing, choose, looks, note)
 
@@ -522,9 +541,7 @@ def judge_stage(params: JudgeParams):
     with open_stage("07_judge", params, reads=reads) as stage:
         pairs, log = stage.records("reviewed.jsonl"), stage.path(ANSWERS)
         rejected = read_rows(stage.path("rejected.jsonl"))
-        arms = {
-            arm: {row.tweet_id: row for row in stage.records(replies_file(arm), Generation)} for arm in made
-        }
+        arms = {arm: by_tweet(stage.records(replies_file(arm), Generation)) for arm in made}
         given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, arms, log)
         if params.retry_unusable: drop_unusable(log)
         judge = resolve_name(JUDGES[params.judge])(params, [*pairs, *given.turned_down], stage.cache)

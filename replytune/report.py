@@ -289,7 +289,7 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
 
     stats = read_stats(run)
     answers = {arm: read_records(run / replies_file(arm), Generation) for arm in arms_made(manifest)}
-    arms = {arm: {row.tweet_id: row for row in rows} for arm, rows in answers.items()}
+    arms = {arm: {row.tweet_id: row for row in rows if row.sample == 0} for arm, rows in answers.items()}
     rejected = (read_rows(run / name) for name in ("rejected.jsonl", "reviews_rejected.jsonl"))
     template = Environment(autoescape=True).from_string(asset("report.html"))
     return template.render(

@@ -113,6 +113,7 @@ class Arm(Record):
     stage: str  # that writes its replies
     colour: str  # in every chart
     what: str
+    partial: bool = False  # answers only some tweets: those that people have answered
 
 # %% ../nbs/00_schema.ipynb #22ffe9f5
 ARMS = {
@@ -131,7 +132,7 @@ ARMS = {
     "tuned_rag": Arm(
         stage="06_train", colour="#e07b39", what="the model with its adapter, shown three similar tweets"
     ),
-    "human": Arm(stage="05_generate", colour="#2e8b57", what="the best-liked real reply"),
+    "human": Arm(stage="05_generate", colour="#2e8b57", what="the best-liked real reply", partial=True),
 }
 
 # %% ../nbs/00_schema.ipynb #00b1f4a6

@@ -26,7 +26,8 @@ from .params import StageParams
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, open_stage, stored_params
 from .charts import COLOURS, counts_table, intervals
 from replytune.bias import (
-    habit_warnings, interval, mean_interval, rates_as_json, strengths, tweet_scores, win_rates,
+    between_share, habit_warnings, interval, mean_interval, rates_as_json, strengths, tweet_scores,
+    win_rates,
 )
 from .judge import REGISTERED
 from .gate import measures_engagement
@@ -442,6 +443,7 @@ def other_readings(given: Judged, decided: dict, params: StatsParams) -> dict:
     strong = strengths(rows, params.primary.partition("-")[2], params.resamples, confidence, params.seed)
     return {
         "rates": {name: rates_as_json(win_rates(rows, name, confidence)) for name in names},
+        "between tweets": rates_as_json({name: between_share(rows, name, confidence) for name in names}),
         "habits": {name: habit_warnings(rows, name, confidence) for name in names},
         "robustness": known, "strengths": strong,
         "textbook": resolve_name(TEXTBOOK)(given.ratings, params.primary) if given.ratings else unrated,

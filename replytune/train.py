@@ -370,8 +370,8 @@ def tuned_replies(
 # %% ../nbs/06_train.ipynb #06g20001
 def _must_differ(tuned: list[Generation], base: list[Generation]):
     "Base and tuned have the same noise: what an adapter does not change, it does not change by a letter"
-    before = {row.tweet_id: row.reply for row in base}
-    if any(row.reply != before.get(row.tweet_id) for row in tuned): return
+    before = {(row.tweet_id, row.sample): row.reply for row in base}
+    if any(row.reply != before.get((row.tweet_id, row.sample)) for row in tuned): return
     raise StageError(
         f"the adapter changes nothing: its {len(tuned)} replies are base's, word for word. Was it trained on"
         " this model, with other `target_modules` than it has, or for no step at all?"

@@ -238,7 +238,7 @@ class OfOneMind(Judge):
 
 def asked(says) -> list[dict]:
     said = lambda arm, pair: Generation(tweet_id=pair.tweet_id, arm=arm, reply=f"{arm}: {pair.reply if arm == 'base' else pair.tweet}")
-    arms = {arm: {pair.tweet_id: said(arm, pair) for pair in PAIRS} for arm in ("tuned", "base")}
+    arms = {arm: {pair.tweet_id: [said(arm, pair)] for pair in PAIRS} for arm in ("tuned", "base")}
     return judgements(OfOneMind(says), Evidence(PAIRS, [], JudgeParams(contrasts=["tuned-base"]), arms))
 
 
@@ -257,7 +257,7 @@ def test_judges_that_answer_through_page_07(says, habit):
 
 
 def test_page_07_lets_a_missing_reply_lose_and_rates_it_not_at_all():
-    arms = {arm: {PAIRS[0].tweet_id: Generation(tweet_id=PAIRS[0].tweet_id, arm=arm, reply=reply, reason=None if reply else "empty")} for arm, reply in (("tuned", "yes"), ("base", None))}
+    arms = {arm: {PAIRS[0].tweet_id: [Generation(tweet_id=PAIRS[0].tweet_id, arm=arm, reply=reply, reason=None if reply else "empty")]} for arm, reply in (("tuned", "yes"), ("base", None))}
     rows = judgements(OfOneMind(None), Evidence(PAIRS, [], JudgeParams(contrasts=["tuned-base"]), arms))
     assert [(row["score_first"], row["decided_by"]) for row in rows] == [(1.0, "a missing reply"), (0.0, "a missing reply")]
     assert ratings(OfOneMind(None), Evidence(PAIRS, [], JudgeParams(), arms))[-1]["unscored"] == EMPTY

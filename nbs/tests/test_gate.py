@@ -163,7 +163,7 @@ def test_a_coin_fails_nearly_everything():
 
 def arms_of(text_of) -> dict:
     ids = sorted({pair.tweet_id for pair in PAIRS if pair.split == "test"}, key=int)
-    return {arm: {id: Generation(tweet_id=id, arm=arm, reply=text_of(id, place)) for place, id in enumerate(ids)} for arm in ("tuned", "base")}
+    return {arm: {id: [Generation(tweet_id=id, arm=arm, reply=text_of(id, place))] for place, id in enumerate(ids)} for arm in ("tuned", "base")}
 
 
 def test_an_arm_in_its_own_place():

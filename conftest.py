@@ -5,6 +5,7 @@ instead of comparing them. Cells flagged `slow`, `gpu` or `net` are skipped unle
 """
 import ast
 import difflib
+import gc
 import json
 import os
 import traceback
@@ -128,6 +129,9 @@ class NotebookFile(pytest.File):
         os.chdir(self.cwd)
         os.environ.pop("IN_TEST", None)  # with it, nbdev's own commands do nothing and say they did
         if self.config.getoption("--write-outputs") and not self.broken: self.write()
+        del self.shell
+        gc.collect()
+        gc.freeze()  # the libraries' many objects need not be looked through again; statsmodels collects at every call
 
     def write(self):
         notebook = read_nb(self.path)

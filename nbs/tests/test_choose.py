@@ -31,8 +31,8 @@ def test_the_corrected_number_is_not_that_of_the_curse(truths):
 
 
 def test_versions_that_are_no_better_rarely_win():
-    words = [choose({name: drawn(0.5, 60, 10 * seed + place) for place, name in enumerate(("v1", "v2", "v3"))}).winner for seed in range(200)]
-    assert words.count("base") >= 186  # five in a hundred, all three versions together
+    words = [choose({name: drawn(0.5, 60, 10 * seed + place) for place, name in enumerate(("v1", "v2", "v3"))}).winner for seed in range(100)]
+    assert words.count("base") >= 91  # five in a hundred, all three versions together
 
 
 def test_a_better_version_is_found_and_named():

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['ADDED', 'RATES', 'NOT_NOTED', 'PENALTY', 'FIRST_MAX', 'CONSISTENCY_MIN', 'LONGER_MAX', 'UNSCORED_MAX', 'HABIT_MIN',
            'EMPTY', 'FORM', 'planted', 'sample_scores', 'tweet_scores', 'interval', 'mean_interval', 'between_share',
-           'BothOrders', 'both_orders', 'rate_of', 'plain_rates', 'about_replies', 'corrected', 'bias_chart',
-           'length_controlled', 'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings', 'strengths',
-           'strengths_chart', 'tweet_verdicts', 'score_verdicts', 'agreement']
+           'BothOrders', 'both_orders', 'rate_of', 'averaged', 'plain_rates', 'about_replies', 'corrected',
+           'bias_chart', 'length_controlled', 'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings',
+           'strengths', 'strengths_chart', 'tweet_verdicts', 'score_verdicts', 'agreement']
 
 # %% ../nbs/07d_bias.ipynb #07d00004
 import math
@@ -166,6 +166,7 @@ class BothOrders(NamedTuple):
     shown_second: list[float]  # and where it is shown second
     longer_by: list[int] | None  # characters that its reply has more; `None`: not noted
     ended: list[bool] | None  # both replies ended by themselves; `None`: not noted
+    replied: list[bool] = []  # both arms replied; empty: all did
 
     @property
     def scores(self) -> list[float]:
@@ -174,6 +175,12 @@ class BothOrders(NamedTuple):
 
     @property
     def count(self) -> int: return len(set(self.tweets))
+
+    def of_two_replies(self) -> "BothOrders":
+        "Without the rows of which a reply is missing: it has no length"
+        if all(self.replied): return self
+        kept = lambda column: column and [value for value, both in zip(column, self.replied) if both]
+        return BothOrders(*map(kept, self))
 
     def per_tweet(self, values, where=None) -> list[float]:
         "The mean of a value over the replies to each tweet, of those `where` it counts"
@@ -198,6 +205,7 @@ def both_orders(judgements: list[dict], contrast: str) -> BothOrders:
         [row["score_first"] for row in firsts], [1 - row["score_first"] for row in seconds],
         [row["first_length"] - row["second_length"] for row in firsts] if measured else None,
         [bool(row["both_ended"]) for row in firsts] if all("both_ended" in row for row in firsts) else None,
+        ["missing" not in (row.get("decided_by") or "") for row in firsts],
     )
 
 # %% ../nbs/07d_bias.ipynb #07d00034
@@ -225,17 +233,24 @@ def _no_rate(why: str, tweets: int) -> dict: return {"estimate": unavailable(why
 NOT_NOTED = "an older stage 07 did not note it; run it again"
 
 # %% ../nbs/07d_bias.ipynb #07d00036
+def averaged(both: BothOrders) -> dict[str, list[float]]:
+    "Of the win rates that are a mean over tweets, what is averaged: one number a tweet"
+    answers = zip(both.shown_first, both.shown_second)
+    agreed = [one if one == other else 0.5 for one, other in answers]
+    found = {"conservative": both.per_tweet(agreed)}
+    return found | ({} if both.ended is None else {"both ended": both.per_tweet(both.scores, both.ended)})
+
+
 def plain_rates(both: BothOrders, confidence: float) -> dict[str, dict]:
     "The readings that are a mean over tweets"
-    answers = list(zip(both.shown_first, both.shown_second))
-    agreed = [one if one == other else 0.5 for one, other in answers]
-    mean = lambda values, where=None: rate_of(both.per_tweet(values, where), confidence)
+    answers, known = list(zip(both.shown_first, both.shown_second)), averaged(both)
+    mean = lambda values: rate_of(both.per_tweet(values), confidence)
     same = mean(one == other for one, other in answers)
     yes_or_no = "low" in same and both.count == len(answers)
     if yes_or_no: same |= _wilson(same["estimate"], both.count, confidence)
     return {
-        "conservative": mean(agreed),
-        "both ended": _no_rate(NOT_NOTED, 0) if both.ended is None else mean(both.scores, both.ended),
+        "conservative": rate_of(known["conservative"], confidence),
+        "both ended": rate_of(known["both ended"], confidence) if both.ended else _no_rate(NOT_NOTED, 0),
         "swap consistency": same,
         "first preferred": mean((one + 1 - other) / 2 for one, other in answers),
     }
@@ -318,6 +333,7 @@ def length_controlled(both: BothOrders, confidence: float) -> dict:
     from scipy.special import expit, stdtrit
 
     if both.longer_by is None: return _no_rate(NOT_NOTED, 0)
+    both = both.of_two_replies()
     scores, by = numpy.array(both.scores), numpy.array(both.longer_by, dtype=float)
     count, even = both.count, not by.any() or len(set(both.scores)) == 1
     if count < 3: return _no_rate(f"{count} scored tweets", count)
@@ -357,6 +373,7 @@ def longer_preferred(both: BothOrders, confidence: float) -> dict:
     from scipy.special import ndtri
 
     if both.longer_by is None: return _no_rate(NOT_NOTED, 0)
+    both = both.of_two_replies()
     rows = list(zip(both.tweets, both.scores, both.longer_by))
     longer = [(id, score) for id, score, by in rows if by > 0]
     shorter = [(id, 1 - score) for id, score, by in rows if by < 0]

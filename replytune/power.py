@@ -123,7 +123,7 @@ def words_chart(sizes: tuple = (31, 100, 200, 500), ties: float = 0.2) -> Chart:
             field.tick_params(labelsize=7)
         key = fields[0].get_legend_handles_labels()
         figure.legend(*key, loc="outside upper right", ncols=3, frameon=False, fontsize=7)
-        fields[0].set(ylabel="runs", xlabel="true win rate")
+        fields[0].set(ylabel="share of runs", xlabel="true win rate")
 
     said = lambda rows: ", ".join(f"{rows[at]['GO']:.0%} GO at {truths[at]:.0%}" for at in (0, 5, 10, 15))
     return draw(plot, "; ".join(f"{tweets} tweets: {said(rows)}" for tweets, rows in found.items()))

@@ -26,8 +26,8 @@ from .params import StageParams
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, open_stage, stored_params
 from .charts import COLOURS, counts_table, intervals
 from replytune.bias import (
-    between_share, habit_warnings, interval, mean_interval, rates_as_json, strengths, tweet_scores,
-    win_rates,
+    averaged, between_share, both_orders, habit_warnings, interval, mean_interval, rates_as_json, strengths,
+    tweet_scores, win_rates,
 )
 from .judge import REGISTERED
 from .gate import measures_engagement
@@ -367,24 +367,28 @@ def robustness(
     rates = win_rates(judgements, params.primary, 1 - 2 * decided.level)
     rows = {name: rates[name] for name in READINGS}
     asked = [row for row in judgements if row["contrast"] == params.primary]
+    thrown = averaged(both_orders(asked, params.primary))
     for name, out in LEFT_OUT.items():
         gone = {row["tweet_id"] for row in asked if out(row)}
         rest = [row for row in asked if row["tweet_id"] not in gone]
-        if gone and rest: rows[name] = win_rates(rest, params.primary, 1 - 2 * decided.level)["adjusted"]
+        if not gone or not rest: continue
+        rows[name] = win_rates(rest, params.primary, 1 - 2 * decided.level)["adjusted"]
+        thrown[name] = list(tweet_scores(rest, params.primary)[0].values())
     for row in _counting(variants, params.primary, decided.n_tweets):
         ends = mean_interval(row["win_rate"], row["deviation"], row["tweets"], 1 - 2 * decided.level)
         ends = dict(zip(("low", "high"), ends)) | {"estimate": row["win_rate"]}
         rows[f"judge with {row['variant']}"] = row | ends
-    found = [_read_as(name, row, decided, params) for name, row in rows.items()]
+    throw = lambda scores: sign_flip_p(scores, 1, params.permutations, params.seed)
+    coin = {name: throw(some) for name, some in thrown.items() if some} | {"adjusted": decided.p_better}
+    found = [_read_as(name, row, decided, params, coin.get(name)) for name, row in rows.items()]
     own = found[0].get("word") if decided.decision == "INVALID" else decided.decision
     return [row | {"changes": "word" in row and row["word"] != own} for row in found]
 
 # %% ../nbs/08_stats.ipynb #08w20004
-def _read_as(name: str, row: dict, decided: Decision, params: StatsParams) -> dict:
+def _read_as(name: str, row: dict, decided: Decision, params: StatsParams, p_better: float | None) -> dict:
     if "low" not in row: return {"reading": name, "estimate": number_or_reason(row["estimate"])}
     down, up = (0.0, 0.0) if "variant" in row else decided.settings  # which a setting itself does not carry
     low, high = max(0.0, row["low"] - down), min(1.0, row["high"] + up)
-    p_better = decided.p_better if name == "adjusted" else None
     seen = Seen(row.get("tweets", decided.n_tweets), row["estimate"], low, high, p_better, decided.level)
     said = word(seen, (decided.goal, decided.too_small), params)[0]
     found = {"reading": name, "estimate": row["estimate"], "low": float(low), "high": float(high)}

@@ -371,7 +371,7 @@ DEALS = 3  # tweets with which each one exchanges its reply; one for a judge tha
 
 def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
     "Of each arm: is a reply preferred in its own place, and how many are repeats?"
-    rows, tweets = [], {pair.tweet_id: pair.tweet for pair in given.pairs}
+    rows, tweets = [], given.tweets()
     train = [content_words(pair.reply) for pair in given.pairs if pair.split == "train"]
     for arm in sorted({each for contrast in given.params.contrasts for each in contrast.split("-")}):
         every = [row for rows in given.arms.get(arm, {}).values() for row in rows if row.reply]

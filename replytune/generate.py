@@ -6,7 +6,7 @@
 __all__ = ['SYSTEM', 'LIMIT', 'REPAIRS', 'PROMPTED', 'SIMILAR', 'RECIPES', 'check_arm', 'GenerateParams', 'messages',
            'build_prompt', 'Generation', 'x_length', 'whole_sentences', 'read_reply', 'arm_counts', 'lengths_chart',
            'find_neighbours', 'Material', 'Recipe', 'human_arm', 'Generator', 'settings_of', 'samples_of',
-           'generate_arm', 'questions_of', 'replies_of', 'generate_stage']
+           'generate_arm', 'questions_of', 'open_questions', 'replies_of', 'generate_stage']
 
 # %% ../nbs/05_generate.ipynb #63998837
 import json
@@ -18,13 +18,18 @@ from typing import Annotated, Callable, NamedTuple
 
 from pydantic import AfterValidator, Field, field_validator
 
-from .schema import ARMS, Chart, Pair, Record, StageError, best_first, error_of, flow, replies_file
+from replytune.schema import (
+    ARMS, Chart, OpenTweet, Pair, Record, StageError, best_first, error_of, flow, replies_file,
+)
 from .files import asset, resolve, sha256
 from .params import StageParams
-from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, disclaimer, open_stage, sample_rows
+from replytune.run import (
+    SAMPLE_CACHE, SAMPLE_RUN, Run, Stage, arms_made, disclaimer, open_stage, sample_rows,
+)
 from .charts import COLOURS, counts_table, draw
 from .text import fence
 from .vectors import Vectors
+from .split import OPEN
 from .models import Precision, choose_precision, load_model, load_tokenizer, weights_label
 from .writing import REPLIES, Sampling, Wanted, Written, row_number, write_all
 
@@ -43,6 +48,7 @@ class GenerateParams(StageParams):
     arms: list[Annotated[str, AfterValidator(check_arm)]] = ["base", "null", "rag", "tuned", "human"]
     split: str = Field("test", pattern="^(test|dev)$")
     tweets_max: int = Field(0, ge=0)
+    open_max: int = Field(0, ge=0)
     neighbours: int = Field(3, ge=1)
     encoder: str = "minilm"
     max_new_tokens: int = Field(64, ge=1)
@@ -227,7 +233,8 @@ def _best_of_each(pairs: list[Pair]) -> dict[str, Pair]:
     return best
 
 
-def _authors(pair: Pair) -> set[str]: return {pair.tweet_author.lower(), pair.reply_author.lower()}
+def _authors(pair: Pair | OpenTweet) -> set[str]:
+    return {pair.tweet_author.lower(), *([pair.reply_author.lower()] if isinstance(pair, Pair) else [])}
 
 
 def _people_in(tweets: list[Pair]) -> dict[str, set[str]]:
@@ -239,7 +246,7 @@ def _people_in(tweets: list[Pair]) -> dict[str, set[str]]:
 class Material(NamedTuple):
     "What an arm may work with"
 
-    questions: list[Pair]  # all pairs of the tweets to be answered
+    questions: list[Pair | OpenTweet]  # all pairs of the tweets to be answered; or the tweet alone
     train: list[Pair]
     vectors: Vectors
     params: GenerateParams
@@ -274,7 +281,7 @@ RECIPES = {
 
 def human_arm(questions: list[Pair]) -> list[Generation]:
     "The best-liked real reply to each tweet"
-    best = _best_of_each(questions)
+    best = _best_of_each([pair for pair in questions if isinstance(pair, Pair)])
     return [Generation(tweet_id=id, arm="human", reply=best[id].reply) for id in sorted(best, key=int)]
 
 # %% ../nbs/05_generate.ipynb #d56bb01a
@@ -353,6 +360,12 @@ def questions_of(
     chosen = set(ids[:tweets_max] if tweets_max else ids)
     return [pair for pair in pairs if pair.tweet_id in chosen]
 
+
+def open_questions(stage: Stage, params: GenerateParams) -> list[OpenTweet]:
+    "Tweets of the split of which no reply was kept, as many as the parameters ask for"
+    if not params.open_max: return []
+    return [row for row in stage.records(OPEN, OpenTweet) if row.split == params.split][: params.open_max]
+
 # %% ../nbs/05_generate.ipynb #05a6b7c8
 def replies_of(arm: str, given: Material, generator: Generator, log: Path) -> list[Generation]:
     "An arm's reply to every question, by its recipe"
@@ -375,13 +388,15 @@ def replies_of(arm: str, given: Material, generator: Generator, log: Path) -> li
 # %% ../nbs/05_generate.ipynb #9795baf6
 def generate_stage(params: GenerateParams):
     "Write `generations/<arm>.jsonl` for every wanted arm that needs no training"
-    with open_stage("05_generate", params, reads=["reviewed.jsonl"]) as stage:
+    reads = ["reviewed.jsonl", *[OPEN] * bool(params.open_max)]
+    with open_stage("05_generate", params, reads=reads) as stage:
         pairs = stage.records("reviewed.jsonl")
         train = [pair for pair in pairs if pair.split == "train"]
         questions = questions_of(pairs, params.split, params.tweets_max)
         if not questions or not train:
             few = f"reviewed.jsonl holds {len(questions)} {params.split} and {len(train)} train pairs"
             raise StageError(f"{few}; both are needed: review or collect more (FROM=04)")
+        questions = [*questions, *open_questions(stage, params)]
         given = Material(questions, train, Vectors(params.encoder, stage.cache), params)
         generator, stage.notes["precision"] = _load(params)
         stage.models |= {"model": params.model, "weights": generator.weights, "encoder": params.encoder}

@@ -20,7 +20,7 @@ from typing import Annotated, Iterator, Literal, NamedTuple, Protocol
 from pydantic import AfterValidator, Field, TypeAdapter, field_validator
 
 from replytune.schema import (
-    ARMS, Pair, Record, StageError, Unavailable, check_contrast, error_of, flow, number_or_reason,
+    ARMS, OpenTweet, Pair, Record, StageError, Unavailable, check_contrast, error_of, flow, number_or_reason,
     replies_file, unavailable,
 )
 from .files import append_lines, read_rows, sha256, to_lines, whole_lines, write_text
@@ -29,7 +29,7 @@ from .run import SAMPLE_RUN, Run, Stage, arms_made, is_sample, open_stage, sampl
 from .charts import counts_table, progress
 from .text import replace_lone_surrogates
 from .clean import repair
-from .split import SEALS, break_seal, test_tweets
+from .split import OPEN, SEALS, break_seal, test_tweets
 from .generate import PROMPTED, SYSTEM, Generation
 
 # %% ../nbs/07_judge.ipynb #07a4e5f6
@@ -255,6 +255,11 @@ class Evidence(NamedTuple):
     params: JudgeParams
     arms: Arms = {}
     log: Path | None = None  # answers so far
+    open: list[OpenTweet] = []  # tweets that were answered, and of which no reply is kept
+
+    def tweets(self) -> dict[str, str]:
+        "Their texts by id"
+        return {row.tweet_id: row.tweet for row in [*self.pairs, *self.open]}
 
 
 MEASURES = {  # what is found out about a judge before it is asked about an arm, by the file that keeps it
@@ -268,6 +273,9 @@ OF_THE_JUDGE = ("judge_accuracy.jsonl", "judge_controls.jsonl")  # what can be a
 def turned_down_for_likes(rejected: list[dict], pairs: list[Pair]) -> list[Pair]:
     "Replies to the tweets of `pairs` that stage 02 rejected for their likes and for nothing else; cleaned"
     place = {pair.tweet_id: {"split": pair.split, "cluster": pair.cluster} for pair in pairs}
+    for number, row in enumerate(rejected, start=1):
+        if isinstance(row.get("reasons"), list) and isinstance(row.get("pair"), dict): continue
+        raise StageError(f"rejected.jsonl:{number} is no pair with the reasons against it; run FROM=02")
     only_likes = lambda row: "reply_likes" in row["reasons"] and set(row["reasons"]) <= _LIKES
     found = [Pair.model_validate(row["pair"]) for row in rejected if only_likes(row)]
     return [
@@ -288,8 +296,7 @@ def _asked_about(row: dict, tweets: dict[str, str], arms: Arms) -> Question:
 def judgements(judge: Judge, given: Evidence) -> list[dict]:
     "A row for each comparison of each contrast, as `judgements.jsonl` keeps it"
     rows = comparisons(given.params.contrasts, given.arms)
-    tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
-    asked = [_asked_about(row, tweets, given.arms) for row in rows]
+    asked = [_asked_about(row, given.tweets(), given.arms) for row in rows]
     answers = answers_of(judge, asked, given.log)
     silence = [None if judge.unasked else _by_default(question) for question in asked]
     return [
@@ -324,7 +331,7 @@ FLAGGED = "replytune.judge_models:suspicious"  # does a reply talk to the judge?
 # %% ../nbs/07_judge.ipynb #07k6f7a8
 def ratings(judge: Judge, given: Evidence) -> list[dict]:
     "How good each arm's reply is by itself, from 1 to 10, or why there is no score"
-    tweets = {pair.tweet_id: pair.tweet for pair in given.pairs}
+    tweets = given.tweets()
     rows = [row for replies in given.arms.values() for some in replies.values() for row in some]
     asked = [Question(row.tweet_id, tweets[row.tweet_id], row.reply or "") for row in rows]
     return [
@@ -505,7 +512,7 @@ def measured_before(stage: Stage, given: Evidence, what: dict, note: bool) -> li
     thing, looks = thing | {"run": stage.run.folder.name}, len(what["rule"]["looks"])
     ledger, choose = stage.run.folder.parent / SEALS, given.params.choose_on_test
     asked = given.arms["base"]  # not all test tweets, if only the first so many are measured
-    tested = test_tweets([pair for pair in given.pairs if pair.tweet_id in asked])
+    tested = test_tweets([row for row in [*given.pairs, *given.open] if row.tweet_id in asked])
     return break_seal(ledger, tested, thing, choose, looks, note)
 
 
@@ -514,6 +521,8 @@ def register(stage: Stage, given: Evidence, what: dict, note: bool):
     before = measured_before(stage, given, what, note)
     things = {row.get("measured", row["model"]) for row in before} | {what["measured"]}
     stage.notes["measured on this test split"] = len(things)
+    looks = sum(row["look"] for row in before) + 1
+    stage.notes["looks more than planned"] = max(0, looks - max(1, len(what["rule"]["looks"])))
     first = next((row["rule"] for row in before if row["model"] == what["model"] and "rule" in row), None)
     signed = what | {"first_rule": first, "before": before}
     stage.write(REGISTERED, json.dumps(signed, indent=1) + "\n")
@@ -535,14 +544,17 @@ def measure(stage: Stage, judge: Judge, given: Evidence) -> Judge:
 # %% ../nbs/07_judge.ipynb #ccde0d0d
 def judge_stage(params: JudgeParams):
     "Make and check the judge, ask all questions; writes `judgements.jsonl` and what is known of the judge"
-    made = arms_made(Run(params.run or SAMPLE_RUN).manifest())
+    manifest = Run(params.run or SAMPLE_RUN).manifest()
+    made, more = arms_made(manifest), manifest.get("05_generate", {}).get("parameters", {}).get("open_max")
     made += sorted({arm for each in params.contrasts for arm in each.split("-")} - set(made))
-    reads = ["reviewed.jsonl", "rejected.jsonl", *map(replies_file, made)]
+    reads = ["reviewed.jsonl", "rejected.jsonl", *[OPEN] * bool(more), *map(replies_file, made)]
     with open_stage("07_judge", params, reads=reads) as stage:
         pairs, log = stage.records("reviewed.jsonl"), stage.path(ANSWERS)
         rejected = read_rows(stage.path("rejected.jsonl"))
         arms = {arm: by_tweet(stage.records(replies_file(arm), Generation)) for arm in made}
-        given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, arms, log)
+        open = stage.records(OPEN, OpenTweet) if OPEN in reads else []
+        given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, arms, log, open)
+        _every_tweet_is_known(given)
         if params.retry_unusable: drop_unusable(log)
         judge = resolve_name(JUDGES[params.judge])(params, [*pairs, *given.turned_down], stage.cache)
         stage.notes["quoted dollars"] = within_budget(judge, given)
@@ -558,3 +570,11 @@ def judge_stage(params: JudgeParams):
         unscored = sum(row["score_first"] is None for row in answers)
         stage.counts = {"questions": len(answers), "unscored": unscored, "tweets": len(arms["base"])}
     return counts_table(stage)
+
+
+def _every_tweet_is_known(given: Evidence):
+    known = given.tweets()
+    for arm, replies in given.arms.items():
+        if lost := [id for id in replies if id not in known]:
+            what = f"{arm} answers tweet {lost[0]}, of which reviewed.jsonl knows nothing"
+            raise StageError(f"{what} ({len(lost)} such tweets); run FROM=05")

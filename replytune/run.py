@@ -487,4 +487,6 @@ def disclaimer(manifest: dict[str, dict]) -> str:
     check = "pipeline check: " + ", ".join(reasons) if reasons else ""
     tried = manifest.get("07_judge", {}).get("notes", {}).get("measured on this test split", 1)
     chosen = f"not a clean test: {tried} things were measured on this test split" if tried > 1 else ""
-    return "; ".join(filter(None, (check, chosen)))
+    more = manifest.get("07_judge", {}).get("notes", {}).get("looks more than planned", 0)
+    looked = f"{more} looks more than planned" if more else ""
+    return "; ".join(filter(None, (check, chosen, looked)))

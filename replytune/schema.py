@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Id', 'STAGES', 'ARMS', 'FILES', 'BOX', 'PITCH', 'StageError', 'ParameterError', 'error_of', 'Record', 'Pair',
-           'best_first', 'Unavailable', 'unavailable', 'number_or_reason', 'stage_number', 'Arm', 'replies_file',
-           'check_contrast', 'Chart', 'flow', 'pipeline_picture']
+           'best_first', 'OpenTweet', 'Unavailable', 'unavailable', 'number_or_reason', 'stage_number', 'Arm',
+           'replies_file', 'check_contrast', 'Chart', 'flow', 'pipeline_picture']
 
 # %% ../nbs/00_schema.ipynb #33c68138
 import html
@@ -74,6 +74,16 @@ class Pair(Record):
 def best_first(pair: Pair) -> tuple:
     "Sorting key: most likes first, unknown likes last, among equals the earlier id"
     return pair.reply_likes is None, -(pair.reply_likes or 0), int(pair.reply_id)
+
+# %% ../nbs/00_schema.ipynb #00aq2b3c
+class OpenTweet(Record):
+    "A tweet of which no reply was kept: nothing to learn from, and as good a question as any"
+
+    tweet_id: Id
+    tweet: str
+    tweet_author: str
+    split: Literal["dev", "test"]
+    cluster: str
 
 # %% ../nbs/00_schema.ipynb #0e34f3ec
 @dataclass(frozen=True)
@@ -160,6 +170,7 @@ FILES = {  # which stage writes what the later ones read
     "clean.jsonl": "03b_split",
     "left_out.jsonl": "03b_split",
     "earlier_pairs.jsonl": "03b_split",
+    "open_tweets.jsonl": "03b_split",
     "reviewed.jsonl": "04_review",
     **{replies_file(name): arm.stage for name, arm in ARMS.items()},
     "training_log.jsonl": "06_train",

@@ -33,7 +33,7 @@ from replytune.models import (
 from .writing import REPLIES, turn_end
 from replytune.generate import (
     RECIPES, GenerateParams, Generation, Generator, Material, arm_counts, build_prompt, generate_stage,
-    questions_of, replies_of,
+    open_questions, questions_of, replies_of,
 )
 
 # %% ../nbs/06_train.ipynb #c6d77467
@@ -329,7 +329,7 @@ def train_stage(params: TrainParams):
         sampled = GenerateParams.read(manifest["05_generate"]["parameters"])
         precision, adapter = precision_of(manifest), stage.path("adapter")
         checkpoints = stage.path("checkpoints")
-        asked = questions_of(pairs, sampled.split, sampled.tweets_max)
+        asked = [*questions_of(pairs, sampled.split, sampled.tweets_max), *open_questions(stage, sampled)]
         base = stage.records("generations/base.jsonl", Generation)
         same_base(base, weights_label(sampled.model, precision), {pair.tweet_id for pair in asked})
         history, counts = train_adapter(params, sampled.model, precision, pairs, checkpoints, adapter)
@@ -357,7 +357,7 @@ def tuned_replies(
     load = cache(partial(load_tuned, sampled.model, precision, adapter))
     generator = Generator(load, load_tokenizer(sampled.model), weights, sampled)
     train = [pair for pair in pairs if pair.split == "train"]
-    asked = questions_of(pairs, sampled.split, sampled.tweets_max)
+    asked = [*questions_of(pairs, sampled.split, sampled.tweets_max), *open_questions(stage, sampled)]
     given = Material(asked, train, Vectors(sampled.encoder, stage.cache), sampled)
     for arm in (arm for arm in sampled.arms if ARMS[arm].stage == "06_train"):
         rows = replies_of(arm, given, generator, stage.cache / REPLIES)

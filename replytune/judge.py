@@ -29,7 +29,7 @@ from .run import SAMPLE_RUN, Run, Stage, arms_made, is_sample, open_stage, sampl
 from .charts import counts_table, progress
 from .text import replace_lone_surrogates
 from .clean import repair
-from .split import OPEN, SEALS, break_seal, test_tweets
+from .split import OPEN, SEALS, break_seal, rejections, test_tweets
 from .generate import PROMPTED, SYSTEM, Generation
 
 # %% ../nbs/07_judge.ipynb #07a4e5f6
@@ -273,11 +273,8 @@ OF_THE_JUDGE = ("judge_accuracy.jsonl", "judge_controls.jsonl")  # what can be a
 def turned_down_for_likes(rejected: list[dict], pairs: list[Pair]) -> list[Pair]:
     "Replies to the tweets of `pairs` that stage 02 rejected for their likes and for nothing else; cleaned"
     place = {pair.tweet_id: {"split": pair.split, "cluster": pair.cluster} for pair in pairs}
-    for number, row in enumerate(rejected, start=1):
-        if isinstance(row.get("reasons"), list) and isinstance(row.get("pair"), dict): continue
-        raise StageError(f"rejected.jsonl:{number} is no pair with the reasons against it; run FROM=02")
     only_likes = lambda row: "reply_likes" in row["reasons"] and set(row["reasons"]) <= _LIKES
-    found = [Pair.model_validate(row["pair"]) for row in rejected if only_likes(row)]
+    found = [Pair.model_validate(row["pair"]) for row in rejections(rejected) if only_likes(row)]
     return [
         repair(pair).model_copy(update=place[pair.tweet_id]) for pair in found if pair.tweet_id in place
     ]

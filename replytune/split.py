@@ -6,7 +6,8 @@
 __all__ = ['QUOTED', 'SEALS', 'EARLIER', 'GOALS', 'OPEN', 'SplitParams', 'quotations', 'tweet_clusters', 'split_of', 'near_leaks',
            'audit_split', 'audit_with', 'test_tweets', 'same_test_split', 'break_seal', 'earlier_pairs', 'content_key',
            'not_collected_again', 'bridging_pairs', 'assign_splits', 'without_test_authors', 'split_pairs',
-           'dataset_statistics', 'goals_chart', 'open_tweets', 'likes_chart', 'split_counts', 'split_stage']
+           'dataset_statistics', 'goals_chart', 'open_tweets', 'rejections', 'likes_chart', 'split_counts',
+           'split_stage']
 
 # %% ../nbs/03b_split.ipynb #03bcc3d4
 import json
@@ -368,7 +369,7 @@ def open_tweets(
 ) -> list[OpenTweet]:
     "Tweets all of whose replies were turned down for themselves, far from every pair and from one another"
     known = {pair.tweet_id for pair in pairs}
-    rows = [row for row in rejected if row["pair"]["tweet_id"] not in known]
+    rows = [row for row in rejections(rejected) if row["pair"]["tweet_id"] not in known]
     about_tweet = lambda row: any(reason.startswith("tweet_") for reason in row["reasons"])
     out = {row["pair"]["tweet_id"] for row in rows if about_tweet(row)}
     found = [repair(Pair.model_validate(row["pair"])) for row in rows if row["pair"]["tweet_id"] not in out]
@@ -383,6 +384,14 @@ def open_tweets(
         OpenTweet(**named(pair), split=split(name), cluster=name)
         for name, pair in first.items() if name not in taken
     ]
+
+
+def rejections(rows: list[dict]) -> list[dict]:
+    "Rows of `rejected.jsonl` as they are; `StageError` names the first that is none"
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row.get("reasons"), list) and isinstance(row.get("pair"), dict): continue
+        raise StageError(f"rejected.jsonl:{number} is no pair with the reasons against it; run FROM=02")
+    return rows
 
 # %% ../nbs/03b_split.ipynb #bd594eea
 def likes_chart(pairs: list[Pair]) -> Chart:

@@ -142,7 +142,7 @@ def _scratch() -> str:
 def inputs(stage: str) -> list[str]:
     "What a stage reads of its run"
     run = sample_copy("09_report") if stage == "09_report" else fresh(stage)
-    later = {"02_validate": ["pairs.jsonl"], "03_clean": ["valid.jsonl"], "03b_split": ["deduplicated.jsonl"], "04_review": ["clean.jsonl", "earlier_pairs.jsonl"],
+    later = {"02_validate": ["pairs.jsonl"], "03_clean": ["valid.jsonl"], "03b_split": ["deduplicated.jsonl", "rejected.jsonl"], "04_review": ["clean.jsonl", "earlier_pairs.jsonl"],
              "05_generate": ["reviewed.jsonl"], "06_train": ["reviewed.jsonl", "generations/base.jsonl"], "08_stats": [*JUDGED, REGISTERED, *map(replies_file, ("tuned", "base", "null"))]}
     arms = list(map(replies_file, ("base", "null", "rag", "tuned", "human")))
     later |= {"07_judge": ["reviewed.jsonl", "rejected.jsonl", *arms], "09_report": ["reviewed.jsonl", "rejected.jsonl", "reviews_rejected.jsonl", "training_log.jsonl", "stats.json", *arms]}
@@ -230,8 +230,6 @@ READ_EACH = {  # of many files that are read alike, those that are tried
     "08_stats": ["judgements.jsonl", "judge_accuracy.jsonl", REGISTERED], "09_report": ["stats.json", "rejected.jsonl", "training_log.jsonl"],
 }
 OWED = {
-    ("07_judge", "is empty"): "07_judge._asked_about: a tweet that an arm answered and reviewed.jsonl does not hold is a KeyError; compare the ids before anything is asked",
-    ("07_judge", "has a line of another kind"): "07_judge.turned_down_for_likes: a row of rejected.jsonl without reasons or pair is a KeyError",
     ("09_report", "has a line of another kind"): "09_report.one_example_each: a row of rejected.jsonl without reasons is a KeyError",
 }
 

@@ -530,7 +530,8 @@ def tweet_verdicts(judgements: list[dict], contrast: str) -> dict[str, str]:
     "By tweet id the arm that won both orders, or a tie"
     one, _, other = contrast.partition("-")
     both, word = both_orders(judgements, contrast), {1.0: one, 0.0: other}
-    return {id: word.get(score, "tie") for id, score in zip(both.tweets, both.scores)}
+    means = zip(dict.fromkeys(both.tweets), both.per_tweet(both.scores))
+    return {id: word.get(score, "tie") for id, score in means}
 
 # %% ../nbs/07d_bias.ipynb #07d00098
 def score_verdicts(

@@ -10,11 +10,13 @@ import nbformat
 import pytest
 import yaml
 
-from replytune.line import EXIT_CODES, job_of, main, run_line, run_stage
+from replytune.line import EXIT_CODES, job_of, judges_agree, main, run_line, run_stage
 from replytune.schema import ParameterError, STAGES, StageError
-from replytune.files import project_root, read_rows, sha256
+from replytune.files import project_root, read_rows, sha256, to_lines, write_text
 from replytune.params import SECRETS, read_params, stage_module
 from replytune.run import Run, copy_cache, why_run
+
+from samples import whole_sample
 
 PAGES = "09z"
 
@@ -264,3 +266,23 @@ def test_a_failing_lesson_stops_nobody_who_did_not_ask_for_lessons(copied, tmp_p
     params = read_params(ROOT / "nbs/params/sample.yaml")["08_stats"]
     run_stage("08_stats", params, copied.folder)
     with pytest.raises(StageError, match="a lesson that fails"): run_stage("08_stats", params, copied.folder, lessons=True)
+
+
+def test_two_judges_are_held_against_each_other_on_the_replies_that_both_saw(tmp_path, capsys):
+    one, other = (whole_sample(tmp_path / name) for name in ("one", "other"))
+    def rewritten(name: str, change):
+        write_text(other / name, to_lines([change(row) for row in read_rows(other / name)]))
+        for each, section in Run(other).manifest().items():
+            parts = {part: section[part] | {name: sha256(other / name)} for part in ("wrote", "read") if name in section[part]}
+            if parts: Run(other).save_section(each, section | parts)
+    assert judges_agree(str(one), str(other))["tuned-base"]["kappa"] == 1.0
+    rewritten("judgements.jsonl", lambda row: row | {"score_first": 1 - row["score_first"]})
+    against = judges_agree(str(one), str(other))["tuned-base"]
+    assert against["kappa"] < -0.5 and against["questions"] == 31
+    first = read_rows(other / "generations/base.jsonl")[0]["tweet_id"]
+    rewritten("generations/base.jsonl", lambda row: row | {"reply": "another reply"} if row["tweet_id"] == first else row)
+    assert judges_agree(str(one), str(other))["tuned-base"]["questions"] == 30
+    assert main(["agreement", str(one), str(other)]) == 0 and '"kappa, low"' in capsys.readouterr().out
+    assert main(["agreement", str(one)]) == 0
+    (one / "ratings.jsonl").unlink()
+    assert main(["agreement", str(one)]) == 1 and "ratings.jsonl" in capsys.readouterr().err

@@ -402,6 +402,7 @@ class Prices(NamedTuple):
     question: float  # dollars for one answer of the judge
     test_share: float = 0.1  # of all tweets (`03b_split`)
     contrasts: int = 6  # each asked in two orders
+    samples: int = 1  # replies of each arm to a tweet, each with its questions
 
 
 def price_rows(
@@ -414,7 +415,8 @@ def price_rows(
     answer = lambda truth, tweets: 1 - operating_characteristics(truth, tweets, ties)["INCONCLUSIVE"]
     found = []
     for tweets in sizes:
-        bought, asked = math.ceil(tweets / prices.test_share), 2 * prices.contrasts * tweets
+        bought = math.ceil(tweets / prices.test_share)
+        asked = 2 * prices.contrasts * prices.samples * tweets
         dollars = {"tweets, $": bought * prices.tweet, "judge, $": asked * prices.question}
         row = {"test tweets": tweets, "bought": bought, **dollars, "$": sum(dollars.values())}
         found.append(row | {f"answer at {truth:.0%}": answer(truth, tweets) for truth in truths})

@@ -25,7 +25,7 @@ from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, disclaimer, open_stag
 from .charts import COLOURS, counts_table, draw
 from .text import fence
 from .vectors import Vectors
-from .models import Precision, choose_precision, load_model, load_tokenizer, weights_label
+from .models import Precision, choose_precision, load_model, load_tokenizer, room_of, weights_label
 from .writing import REPLIES, Sampling, Wanted, Written, row_number, write_all
 
 # %% ../nbs/05_generate.ipynb #2205d2d6
@@ -96,9 +96,11 @@ def build_prompt(
     except Exception as error:  # jinja2's, of whatever kind; one that has nothing to do with it comes again
         if "system" not in str(error).lower(): raise
         prompt = ""
-    if system in prompt: return prompt
-    instruction, (first, *rest) = turns[0]["content"], turns[1:]
-    return render([first | {"content": f"{instruction}\n\n{first['content']}"}, *rest])
+    if system not in prompt:
+        first, *rest = turns[1:]
+        prompt = render([first | {"content": f"{system}\n\n{first['content']}"}, *rest])
+    if all(turn["content"].strip() in prompt for turn in turns): return prompt
+    raise StageError("the model's chat template leaves out what it is given; take its makers' own")
 
 # %% ../nbs/05_generate.ipynb #abc11977
 class Generation(Record):
@@ -303,26 +305,36 @@ def generate_arm(
     log: Path,  # of what was ever written; not written again
     shown: dict[str, list[str]] | None = None,  # ids of the replies that a prompt shows
 ) -> list[Generation]:
-    "Replies of one arm"
+    "Replies of one arm; a prompt that leaves no room for one is refused and never cut"
     sampling, most = settings_of(arm, generator.params)
     ids, hashes = sorted(prompts, key=int), {id: sha256(prompt)[:16] for id, prompt in prompts.items()}
     drawn = sha256(json.dumps([sampling, most]))[:16]
     shaped = json.dumps([generator.weights, sampling, most, seed])
     keys = {id: sha256(f"{shaped} {id} {hashes[id]}")[:32] for id in ids}
-    wanted = [Wanted(keys[id], prompts[id], row_number(id, seed)) for id in ids]
+    long = _too_long(prompts, generator, most)
+    wanted = [Wanted(keys[id], prompts[id], row_number(id, seed)) for id in ids if id not in long]
     how = sampling, most, log, generator.params.batch_size, f"{arm} replies"
     found = write_all(generator.load, generator.tokenizer, wanted, *how)
     rows = []
     for id in ids:
-        written = found[keys[id]]
-        reply, reason, repairs = read_reply(written)
+        written = found.get(keys[id])
+        reply, reason, repairs = read_reply(written) if written else (None, long[id], [])
         rows.append(Generation(
-            tweet_id=id, arm=arm, reply=reply, reason=reason, tokens=written.tokens,
-            finished=written.finished, repairs=repairs, seed=seed,
+            tweet_id=id, arm=arm, reply=reply, reason=reason, seed=seed, repairs=repairs,
+            tokens=written and written.tokens, finished=written and written.finished,
             model=generator.weights, prompt=hashes[id], sampling=drawn,
             neighbours=(shown or {}).get(id, []),
         ))
     return rows
+
+
+def _too_long(prompts: dict[str, str], generator: Generator, most: int) -> dict[str, str]:
+    "Why prompts are not asked, by tweet id: a model's positions end, and it goes on as if they did not"
+    if (room := room_of(generator.params.model)) is None: return {}
+    size = lambda prompt: len(generator.tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    sizes = {id: size(prompt) for id, prompt in prompts.items()}
+    why = f"tokens of prompt and {most} of reply are more than the model's {room} positions"
+    return {id: f"{count} {why}" for id, count in sizes.items() if count + most > room}
 
 # %% ../nbs/05_generate.ipynb #d2dec4ce
 def questions_of(

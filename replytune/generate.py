@@ -13,6 +13,7 @@ import json
 import re
 import warnings
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Callable, NamedTuple
 
@@ -213,11 +214,12 @@ def find_neighbours(
     cosines = asked @ vectors.of([pair.tweet for pair in candidates]).T
     found = {}
     for row, question in zip(cosines, questions.values()):
-        known, near = people[question.tweet_id], question.cluster
-        stranger = [pair.cluster != near and not _authors(pair) & known for pair in candidates]
-        allowed = [place for place, may in enumerate(stranger) if may]
-        closest = sorted(allowed, key=lambda place: (-round(float(row[place]), 5), place))[:count]
-        found[question.tweet_id] = [candidates[place] for place in reversed(closest)]
+        known = people[question.tweet_id]
+        closest = (candidates[place] for place in (-row.round(5)).argsort(kind="stable"))
+        allowed = (
+            pair for pair in closest if pair.cluster != question.cluster and not _authors(pair) & known
+        )
+        found[question.tweet_id] = list(islice(allowed, count))[::-1]
     return found
 
 # %% ../nbs/05_generate.ipynb #05e1f2a3

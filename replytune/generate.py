@@ -23,7 +23,7 @@ from .schema import ARMS, Chart, Pair, Record, StageError, best_first, error_of,
 from .files import asset, resolve, sha256
 from .params import StageParams
 from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, disclaimer, open_stage, sample_rows
-from .charts import COLOURS, counts_table, draw
+from .charts import COLOURS, bench_table, counts_table, draw
 from .text import fence
 from .vectors import Vectors
 from .models import Precision, choose_precision, load_model, load_tokenizer, room_of, weights_label

@@ -13,6 +13,7 @@ import json
 import re
 import warnings
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Callable, NamedTuple
 
@@ -26,11 +27,13 @@ from .params import StageParams
 from replytune.run import (
     SAMPLE_CACHE, SAMPLE_RUN, Run, Stage, arms_made, disclaimer, open_stage, sample_rows,
 )
-from .charts import COLOURS, counts_table, draw
+from .charts import COLOURS, bench_table, counts_table, draw
 from .text import fence
 from .vectors import Vectors
 from .split import OPEN
-from .models import Precision, choose_precision, load_model, load_tokenizer, weights_label
+from replytune.models import (
+    Precision, choose_precision, load_model, load_tokenizer, room_of, weights_label,
+)
 from .writing import REPLIES, Sampling, Wanted, Written, row_number, write_all
 
 # %% ../nbs/05_generate.ipynb #2205d2d6
@@ -103,9 +106,11 @@ def build_prompt(
     except Exception as error:  # jinja2's, of whatever kind; one that has nothing to do with it comes again
         if "system" not in str(error).lower(): raise
         prompt = ""
-    if system in prompt: return prompt
-    instruction, (first, *rest) = turns[0]["content"], turns[1:]
-    return render([first | {"content": f"{instruction}\n\n{first['content']}"}, *rest])
+    if system not in prompt:
+        first, *rest = turns[1:]
+        prompt = render([first | {"content": f"{system}\n\n{first['content']}"}, *rest])
+    if all(turn["content"].strip() in prompt for turn in turns): return prompt
+    raise StageError("the model's chat template leaves out what it is given; take its makers' own")
 
 # %% ../nbs/05_generate.ipynb #abc11977
 class Generation(Record):
@@ -219,11 +224,12 @@ def find_neighbours(
     cosines = asked @ vectors.of([pair.tweet for pair in candidates]).T
     found = {}
     for row, question in zip(cosines, questions.values()):
-        known, near = people[question.tweet_id], question.cluster
-        stranger = [pair.cluster != near and not _authors(pair) & known for pair in candidates]
-        allowed = [place for place, may in enumerate(stranger) if may]
-        closest = sorted(allowed, key=lambda place: (-round(float(row[place]), 5), place))[:count]
-        found[question.tweet_id] = [candidates[place] for place in reversed(closest)]
+        known = people[question.tweet_id]
+        closest = (candidates[place] for place in (-row.round(5)).argsort(kind="stable"))
+        allowed = (
+            pair for pair in closest if pair.cluster != question.cluster and not _authors(pair) & known
+        )
+        found[question.tweet_id] = list(islice(allowed, count))[::-1]
     return found
 
 # %% ../nbs/05_generate.ipynb #05e1f2a3
@@ -326,7 +332,7 @@ def generate_arm(
     shown: dict[str, list[str]] | None = None,  # ids of the replies that a prompt shows
     samples: int = 1,  # replies to each tweet
 ) -> list[Generation]:
-    "Replies of one arm"
+    "Replies of one arm; a prompt that leaves no room for one is refused and never cut"
     sampling, most = settings_of(arm, generator.params)
     ids, hashes = sorted(prompts, key=int), {id: sha256(prompt)[:16] for id, prompt in prompts.items()}
     drawn = sha256(json.dumps([sampling, most]))[:16]
@@ -334,20 +340,30 @@ def generate_arm(
     numbered = [(id, str(sample) if sample else "") for id in ids for sample in range(samples)]
     keys = {(id, n): sha256(f"{shaped} {id}{n and '/' + n} {hashes[id]}")[:32] for id, n in numbered}
     noise = lambda id, n: row_number(id, seed, n) if n else row_number(id, seed)
-    wanted = [Wanted(keys[id, n], prompts[id], noise(id, n)) for id, n in numbered]
+    long = _too_long(prompts, generator, most)
+    wanted = [Wanted(keys[id, n], prompts[id], noise(id, n)) for id, n in numbered if id not in long]
     how = sampling, most, log, generator.params.batch_size, f"{arm} replies"
     found = write_all(generator.load, generator.tokenizer, wanted, *how)
     rows = []
     for id, n in numbered:
-        written = found[keys[id, n]]
-        reply, reason, repairs = read_reply(written)
+        written = found.get(keys[id, n])
+        reply, reason, repairs = read_reply(written) if written else (None, long[id], [])
         rows.append(Generation(
-            tweet_id=id, arm=arm, reply=reply, reason=reason, tokens=written.tokens,
-            finished=written.finished, repairs=repairs, sample=int(n or 0), seed=seed,
+            tweet_id=id, arm=arm, reply=reply, reason=reason, sample=int(n or 0), seed=seed,
+            repairs=repairs, tokens=written and written.tokens, finished=written and written.finished,
             model=generator.weights, prompt=hashes[id], sampling=drawn,
             neighbours=(shown or {}).get(id, []),
         ))
     return rows
+
+
+def _too_long(prompts: dict[str, str], generator: Generator, most: int) -> dict[str, str]:
+    "Why prompts are not asked, by tweet id: a model's positions end, and it goes on as if they did not"
+    if (room := room_of(generator.params.model)) is None: return {}
+    size = lambda prompt: len(generator.tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    sizes = {id: size(prompt) for id, prompt in prompts.items()}
+    why = f"tokens of prompt and {most} of reply are more than the model's {room} positions"
+    return {id: f"{count} {why}" for id, count in sizes.items() if count + most > room}
 
 # %% ../nbs/05_generate.ipynb #d2dec4ce
 def questions_of(

@@ -24,14 +24,14 @@ from typing import Callable, NamedTuple
 from pydantic import Field
 
 from replytune.schema import (
-    Chart, Pair, Record, Unavailable, best_first, error_of, replies_file, unavailable,
+    Chart, Pair, Record, StageError, Unavailable, best_first, error_of, replies_file, unavailable,
 )
 from .files import read_records, resolve
 from .run import SAMPLE_CACHE, SAMPLE_RUN, Run, arms_made, disclaimer, sample_copy, sample_rows
 from .charts import COLOURS, bench_table, draw
 from .text import copy_key, fence
 from .vectors import Vectors
-from .models import Precision, load_model, load_tokenizer, load_tuned
+from .models import Precision, load_model, load_tokenizer, load_tuned, weights_label
 from .writing import turn_end
 from .generate import SYSTEM, Generation, build_prompt
 
@@ -569,6 +569,8 @@ def measures_of_run(
 def _run_losses(run: Run, made: dict, pairs: list[Pair], params: MeasureParams) -> dict[str, list[dict]]:
     section, adapter = run.manifest()["05_generate"], run / "adapter"
     name, precision = section["parameters"]["model"], Precision(**section["notes"]["precision"])
+    if (made_by := section["models"]["weights"]) != (now := weights_label(name, precision)):
+        raise StageError(f"the run's arms were written by {made_by}, and {name} is {now} now; run FROM=05")
     tuned = (adapter / "adapter_model.safetensors").exists()
     model = load_tuned(name, precision, adapter) if tuned else load_model(name, precision)
     answered = {row.tweet_id for rows in made.values() for row in rows}

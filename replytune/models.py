@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['PROBE', 'made_once', 'packaged_smollm2', 'tiny_qwen3', 'find_model', 'load_tokenizer', 'Precision',
-           'choose_precision', 'keep_trainable_on_cpu', 'load_model', 'load_tuned', 'model_hash', 'weights_label']
+           'choose_precision', 'keep_trainable_on_cpu', 'load_model', 'load_tuned', 'model_hash', 'weights_label',
+           'room_of']
 
 # %% ../nbs/00h_models.ipynb #00ha4
 import importlib
 import importlib.util
+import json
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Callable, NamedTuple
@@ -211,7 +214,7 @@ def load_tuned(
 
 # %% ../nbs/00h_models.ipynb #00he1
 def model_hash(name: str) -> str:
-    "Sixteen hex digits for a model's weights and tokenizer; a hub model is named by its commit"
+    "Sixteen hex digits for all that a model's folder says to a reply; a hub model is named by its commit"
     path = Path(find_model(name))
     if not path.is_dir():
         from transformers import AutoConfig
@@ -221,17 +224,32 @@ def model_hash(name: str) -> str:
             raise StageError(f"model {name!r} cannot be found: {_first(error)}") from None
         if commit is None: raise StageError(f"no commit of model {name!r} is known; take a folder of it")
         return f"{name}@{commit}"
-    files = sorted(
-        file
-        for file in path.iterdir()
-        if file.suffix in _OF_A_MODEL and file.name != "tokenizer_config.json"
-    )  # the one left out records how it was downloaded
-    return sha256("".join(f"{file.name}{sha256(file)}" for file in files))[:16]
+    files = sorted(file for file in path.iterdir() if file.suffix in _OF_A_MODEL)
+    seen = lambda file: (file.stat().st_size, file.stat().st_mtime_ns)  # one that did not change is read once
+    return sha256("".join(f"{file.name}{_hash_of(file, *seen(file))}" for file in files))[:16]
 
 
 _OF_A_MODEL = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
+_HOW_FETCHED = {"is_local", "local_files_only", "name_or_path"}
+
+
+@cache
+def _hash_of(file: Path, size: int, changed: int) -> str:
+    "Of a file; of the tokenizer's settings without the notes of how they were downloaded"
+    if file.name != "tokenizer_config.json": return sha256(file)
+    settings = read_json(file)
+    return sha256(json.dumps({name: settings[name] for name in sorted(settings.keys() - _HOW_FETCHED)}))
 
 # %% ../nbs/00h_models.ipynb #9d69d01b
 def weights_label(name: str, precision: Precision) -> str:
     "A model's hash and number format in one line, as every reply carries it"
     return f"{model_hash(name)} {' '.join(precision)}"
+
+# %% ../nbs/00h_models.ipynb #0e427b5f
+def room_of(name: str) -> int | None:
+    "How many tokens a model has positions for, prompt and reply together; `None` if it does not say"
+    from transformers import AutoConfig
+
+    try: config = AutoConfig.from_pretrained(find_model(name)).get_text_config()
+    except (OSError, ValueError): return None  # who loads the model is told why
+    return getattr(config, "max_position_embeddings", None)

@@ -432,6 +432,7 @@ def phase0_stage(params: Phase0Params) -> dict[str, int]:
     with open_stage(STAGE, params) as stage:
         stage.source(params.texts)
         stage.models["model"], stage.notes["unavailable"] = params.model, cannot
+        stage.models |= {"weights": row.model for row in rows if row.model}
         stage.counts["tweets"] = len({row.tweet_id for row in rows})
         for arm in params.arms: stage.counts |= arm_counts(arm, [row for row in rows if row.arm == arm])
         stage.write(ANSWERS, rows)

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Iterable, NamedTuple
 
 from replytune.schema import (
@@ -441,7 +442,16 @@ def why_run(run: Run, stage: str, params: StageParams) -> str | None:
     for name, recorded in section["wrote"].items():
         if not (run / name).is_file() or sha256(run / name) != recorded:
             return f"{name} is missing or was edited"
+    models = section.get("models", {})
+    if _folder_changed(models.get("model"), models.get("weights")):
+        return f"the model {models['model']} changed"
     return None
+
+
+def _folder_changed(model: str | None, weights: str | None) -> bool:
+    "Is another model in the folder now than the one that a stage used?"
+    if not model or not weights or not resolve(model).is_dir(): return False
+    return resolve_name("replytune.models:model_hash")(model) != weights.partition(" ")[0]
 
 # %% ../nbs/00d_run.ipynb #a41c0e77
 SAMPLE_ITEMS = "nbs/sample/raw.json"

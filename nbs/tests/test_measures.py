@@ -18,7 +18,7 @@ from replytune.measures import (
     jackknife, loss_measures, mean_cosine, measures_json, measures_of_run, other_tweets, overlap, overlap_metric, panel, panel_chart, rate,
     reply_ids, reply_losses, rouge, self_bleu, tweet_losses, vendi, words,
 )
-from replytune.models import Precision, load_model, load_tokenizer, load_tuned
+from replytune.models import Precision, load_model, load_tokenizer, load_tuned, weights_label
 from replytune.run import sample_copy, sample_rows
 from replytune.schema import Pair, Unavailable, replies_file
 from replytune.train import training_row
@@ -309,7 +309,7 @@ def test_a_run_with_and_without_its_adapter(adapter):
     run = sample_copy("07_judge")
     manifest = run.manifest()
     section = manifest["05_generate"]
-    run.save_section("05_generate", section | {"parameters": section["parameters"] | {"model": "tiny-qwen3"}, "notes": section["notes"] | {"precision": PLAIN._asdict()}})
+    run.save_section("05_generate", section | {"parameters": section["parameters"] | {"model": "tiny-qwen3"}, "notes": section["notes"] | {"precision": PLAIN._asdict()}, "models": section["models"] | {"weights": weights_label("tiny-qwen3", PLAIN)}})
     without = measures_of_run(run.folder, encoder=None)
     assert "losses of tuned" in without["losses"]["gained"]["unavailable"] and without["losses"]["loss, base"]["tweets"] == 31
     assert without["arms"]["base"]["Vendi"] == {"unavailable": "there are no vectors"}

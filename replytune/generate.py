@@ -6,7 +6,7 @@
 __all__ = ['SYSTEM', 'LIMIT', 'REPAIRS', 'PROMPTED', 'SIMILAR', 'RECIPES', 'check_arm', 'GenerateParams', 'messages',
            'build_prompt', 'Generation', 'x_length', 'whole_sentences', 'read_reply', 'arm_counts', 'lengths_chart',
            'find_neighbours', 'Material', 'Recipe', 'human_arm', 'Generator', 'settings_of', 'generate_arm',
-           'questions_of', 'replies_of', 'generate_stage']
+           'generator_of', 'served', 'through', 'questions_of', 'replies_of', 'generate_stage']
 
 # %% ../nbs/05_generate.ipynb #63998837
 import json
@@ -14,9 +14,10 @@ import re
 import warnings
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Callable, NamedTuple
+from typing import Annotated, Callable, Literal, NamedTuple
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from .schema import ARMS, Chart, Pair, Record, StageError, best_first, error_of, flow, replies_file
 from .files import asset, resolve, sha256
@@ -27,6 +28,7 @@ from .text import fence
 from .vectors import Vectors
 from .models import Precision, choose_precision, load_model, load_tokenizer, weights_label
 from .writing import REPLIES, Sampling, Wanted, Written, row_number, write_all
+from .servers import UNSEEN, ChatServer, served_label, write_served
 
 # %% ../nbs/05_generate.ipynb #2205d2d6
 def check_arm(name: str) -> str:
@@ -52,7 +54,29 @@ class GenerateParams(StageParams):
     min_p: float = Field(0.0, ge=0, lt=1)
     arm_settings: dict[str, dict[str, float]] = {}
     batch_size: int = Field(16, ge=1)
+    engine: Literal["transformers", "openai"] = "transformers"
+    base_url: str = ""
+    served_model: str = ""
+    served_tuned: str = ""
+    concurrency: int = Field(8, ge=1)
     seed: int = 1
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_secrets(cls, url: str) -> str:
+        if (parts := urlsplit(url)).query or "@" in parts.netloc:
+            said = "base_url holds a user, a password or a query"  # and is not repeated, as pydantic would
+            raise StageError(f"{said}; a key belongs into OPENAI_API_KEY")
+        return url
+
+    @model_validator(mode="after")
+    def _served_arms(self):
+        if self.engine != "openai": return self
+        trained = [arm for arm in self.arms if arm in ARMS and ARMS[arm].stage == "06_train"]
+        if trained and self.served_tuned in ("", self.served_model):
+            what = f"arm {trained[0]} by engine openai: served_tuned must name the adapter at the server"
+            raise StageError(f"{what}, and not as the model is named; or leave the arm out")
+        return self
 
     @field_validator("arms")
     @classmethod
@@ -281,8 +305,9 @@ class Generator(NamedTuple):
 
     load: Callable  # gives the model; called when something is to be written
     tokenizer: object
-    weights: str  # hash and number format
+    weights: str  # hash and number format, or a server's name for them
     params: GenerateParams
+    write: Callable | None = None  # of a list of `Wanted`, where a server writes in the model's place
 
 
 def settings_of(arm: str, params: GenerateParams) -> tuple[Sampling, int]:
@@ -310,8 +335,8 @@ def generate_arm(
     shaped = json.dumps([generator.weights, sampling, most, seed])
     keys = {id: sha256(f"{shaped} {id} {hashes[id]}")[:32] for id in ids}
     wanted = [Wanted(keys[id], prompts[id], row_number(id, seed)) for id in ids]
-    how = sampling, most, log, generator.params.batch_size, f"{arm} replies"
-    found = write_all(generator.load, generator.tokenizer, wanted, *how)
+    write = generator.write or partial(_in_process, generator)
+    found = write(wanted, sampling, most, log, name=f"{arm} replies")
     rows = []
     for id in ids:
         written = found[keys[id]]
@@ -323,6 +348,36 @@ def generate_arm(
             neighbours=(shown or {}).get(id, []),
         ))
     return rows
+
+
+def _in_process(generator: Generator, wanted: list, sampling: Sampling, most: int, log: Path, name: str):
+    size = generator.params.batch_size
+    return write_all(generator.load, generator.tokenizer, wanted, sampling, most, log, size, name)
+
+# %% ../nbs/05_generate.ipynb #2828b60d
+def generator_of(params: GenerateParams) -> tuple[Generator, dict]:
+    "What the arms of stage 05 share, and what the manifest must say of it"
+    precision = choose_precision(params.quantization)
+    told = {"precision": precision._asdict()}  # with a server: what training takes
+    if params.engine == "openai":
+        server = served(params, params.served_model, "served_model")
+        about = {"url": server.where, "model": server.name, "weights": UNSEEN}
+        return through(server, params, served_label(server.model)), told | {"served": about}
+    tokenizer, weights = load_tokenizer(params.model), weights_label(params.model, precision)
+    load = cache(partial(load_model, params.model, precision))
+    return Generator(load, tokenizer, weights, params), told
+
+
+def served(params: GenerateParams, model: str, name: str) -> ChatServer:
+    "The server, asked for one of its models; `name`: the parameter that says which"
+    return ChatServer(params.base_url, model, named=("base_url", name))
+
+
+def through(server: ChatServer, params: GenerateParams, label: str) -> Generator:
+    "A generator whose replies a server writes"
+    tokenizer = load_tokenizer(params.model)
+    write = partial(write_served, server, tokenizer, concurrency=params.concurrency)
+    return Generator(None, tokenizer, label, params, write)
 
 # %% ../nbs/05_generate.ipynb #d2dec4ce
 def questions_of(
@@ -363,7 +418,8 @@ def generate_stage(params: GenerateParams):
             few = f"reviewed.jsonl holds {len(questions)} {params.split} and {len(train)} train pairs"
             raise StageError(f"{few}; both are needed: review or collect more (FROM=04)")
         given = Material(questions, train, Vectors(params.encoder, stage.cache), params)
-        generator, stage.notes["precision"] = _load(params)
+        generator, told = generator_of(params)
+        stage.notes |= told
         stage.models |= {"model": params.model, "weights": generator.weights, "encoder": params.encoder}
         stage.counts["tweets"] = len({pair.tweet_id for pair in questions})
         for arm in (arm for arm in params.arms if ARMS[arm].stage == "05_generate"):
@@ -373,10 +429,3 @@ def generate_stage(params: GenerateParams):
             stage.seeds[arm] = RECIPES[arm].seed(given)
             stage.counts |= arm_counts(arm, rows)
     return counts_table(stage)
-
-
-def _load(params: GenerateParams) -> tuple[Generator, dict]:
-    precision = choose_precision(params.quantization)
-    tokenizer, weights = load_tokenizer(params.model), weights_label(params.model, precision)
-    load = cache(partial(load_model, params.model, precision))
-    return Generator(load, tokenizer, weights, params), precision._asdict()

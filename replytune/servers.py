@@ -9,9 +9,9 @@ __all__ = ['ADVICE', 'KEPT', 'EXTRAS', 'UNSEEN', 'ChatServer', 'short_name', 'Re
 # %% ../nbs/00l_servers.ipynb #00l00004
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -206,16 +206,24 @@ def in_threads(
     concurrency: int,
 ) -> Iterator[tuple]:
     "Place and answer of each, as they come; a fault is raised when what was under way has come"
-    pool, fault = ThreadPoolExecutor(concurrency), None
+    pool, stopped, fault = ThreadPoolExecutor(concurrency), Event(), None
+
+    def one(each):
+        if stopped.is_set(): raise CancelledError  # the worker that failed would take the next one otherwise
+        try: return answer(each)
+        except BaseException:
+            stopped.set()
+            raise
+
     try:
-        running = {pool.submit(answer, each): place for place, each in asked.items()}
+        running = {pool.submit(one, each): place for place, each in asked.items()}
         for done in as_completed(running):
-            if done.cancelled(): continue
-            if error := done.exception():
-                fault = fault or error
-                for waiting in running: waiting.cancel()
+            if done.cancelled() or isinstance(done.exception(), CancelledError): continue
+            if done.exception(): fault = fault or done.exception()
             else: yield running[done], done.result()
-    finally: pool.shutdown(cancel_futures=True)
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
     if fault: raise fault
 
 # %% ../nbs/00l_servers.ipynb #00l00020

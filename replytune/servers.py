@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from .schema import StageError, error_of, flow
 from .files import append_lines
-from .charts import progress
+from .charts import bench_table, progress
 from .text import replace_lone_surrogates
 from .models import load_tokenizer
 from .writing import Sampling, Wanted, Written, kept_replies, row_number, stop_tokens

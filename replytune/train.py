@@ -35,6 +35,8 @@ from replytune.generate import (
     RECIPES, GenerateParams, Generation, Generator, Material, arm_counts, build_prompt, generate_stage,
     questions_of, replies_of,
 )
+from .measures import MeasureParams
+from .learned import learned_of
 
 # %% ../nbs/06_train.ipynb #c6d77467
 def training_row(tokenizer, tweet: str, reply: str) -> dict[str, list[int]]:
@@ -322,7 +324,7 @@ def train_adapter(
 
 # %% ../nbs/06_train.ipynb #15e4f990
 def train_stage(params: TrainParams):
-    "Train on `reviewed.jsonl`; writes `adapter/`, `training_log.jsonl` and `generations/tuned.jsonl`"
+    "Train on `reviewed.jsonl`; writes `adapter/`, its log, the tuned arms' replies and `learned.json`"
     params = params if params.run else params.model_copy(update={"run": _toy_run()})
     with open_stage("06_train", params, reads=["reviewed.jsonl", "generations/base.jsonl"]) as stage:
         pairs, manifest = stage.records("reviewed.jsonl"), stage.run.manifest()
@@ -338,13 +340,17 @@ def train_stage(params: TrainParams):
         stage.write("training_log.jsonl", history)
         stage.note("adapter")
         stage.seeds["training"] = params.seed
-        for arm, rows in tuned_replies(stage, pairs, sampled, precision, adapter):
+        load = cache(partial(load_tuned, sampled.model, precision, adapter))
+        for arm, rows in tuned_replies(stage, pairs, sampled, precision, adapter, load):
             stage.write(replies_file(arm), rows)
+        measured = MeasureParams(batch_size=params.batch_size, seed=params.seed)
+        learned = learned_of(load, load_tokenizer(sampled.model), asked, measured)
+        stage.write("learned.json", json.dumps(learned, indent=1, allow_nan=False) + "\n")
     return counts_table(stage)
 
 # %% ../nbs/06_train.ipynb #fc91a295
 def tuned_replies(
-    stage: Stage, pairs: list[Pair], sampled: GenerateParams, precision: Precision, adapter: Path
+    stage: Stage, pairs: list[Pair], sampled: GenerateParams, precision: Precision, adapter: Path, load
 ) -> Iterator[tuple[str, list[Generation]]]:
     "The wanted arms that need the adapter, each with its replies"
     base, plain = stage.records("generations/base.jsonl", Generation), weights_label(sampled.model, precision)
@@ -354,7 +360,6 @@ def tuned_replies(
             " precision changed; run FROM=05"
         )
     weights = f"{plain}+{sha256(adapter / 'adapter_model.safetensors')[:16]}"
-    load = cache(partial(load_tuned, sampled.model, precision, adapter))
     generator = Generator(load, load_tokenizer(sampled.model), weights, sampled)
     train = [pair for pair in pairs if pair.split == "train"]
     asked = questions_of(pairs, sampled.split, sampled.tweets_max)

@@ -232,7 +232,6 @@ READ_EACH = {  # of many files that are read alike, those that are tried
 OWED = {
     ("07_judge", "is empty"): "07_judge._asked_about: a tweet that an arm answered and reviewed.jsonl does not hold is a KeyError; compare the ids before anything is asked",
     ("07_judge", "has a line of another kind"): "07_judge.turned_down_for_likes: a row of rejected.jsonl without reasons or pair is a KeyError",
-    ("09_report", "has a line of another kind"): "09_report.one_example_each: a row of rejected.jsonl without reasons is a KeyError",
 }
 
 

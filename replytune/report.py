@@ -294,9 +294,9 @@ def not_measured(name: str) -> str:
 # %% ../nbs/09_report.ipynb #e5baf2dc
 def panel_cells(measures: dict) -> list[dict]:
     "Every measure of every arm as a table's texts, and what it cannot see"
-    digits = lambda value: f"{value:.3g}"
-    known = lambda one: f"{digits(one['value'])} ({digits(one['low'])} to {digits(one['high'])})"
-    said = lambda one: known(one) if "value" in one else f"unavailable: {one['unavailable']}"
+    ends = lambda one: f"{one['low']:.3g} to {one['high']:.3g}"
+    known = lambda one: (f"{one['value']:.3g}", ends(one))
+    said = lambda one: known(one) if "value" in one else ("unavailable", one["unavailable"])
     arms, missing = measures["arms"].values(), {"unavailable": "not measured"}
     cells = lambda name: [said(arm.get(name, missing)) for arm in arms]
     blind = measures["blind"].items()
@@ -408,7 +408,7 @@ def render(run: Run, manifest: dict[str, dict], figures: dict[str, Chart], param
         warnings=manifest["06_train"]["notes"]["warnings"], confidence=f"{stats['rule']['confidence']:.0%}",
         learned=learned_sentence(learned) if learned else not_measured("learned.json"),
         answered=list(arms), texts=text_cells(arms, measures),
-        measured=list(measures["arms"]) if measures else [], panel=panel_cells(measures) if measures else [],
+        measured=measures, panel=panel_cells(measures) if measures else [],
         unmeasured=None if measures else not_measured("measures.json"),
         tweets=side_by_side(read_records(run / "reviewed.jsonl"), arms), examples_open=params.examples_open,
         examples=rejected_examples(*turned_down(run)), provenance=provenance(manifest),

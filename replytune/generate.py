@@ -6,7 +6,7 @@
 __all__ = ['SYSTEM', 'LIMIT', 'REPAIRS', 'PROMPTED', 'SIMILAR', 'RECIPES', 'no_secrets', 'check_served', 'check_arm',
            'GenerateParams', 'messages', 'build_prompt', 'Generation', 'x_length', 'whole_sentences', 'read_reply',
            'arm_counts', 'lengths_chart', 'find_neighbours', 'Material', 'Recipe', 'human_arm', 'Generator',
-           'settings_of', 'samples_of', 'generate_arm', 'generator_of', 'served', 'through', 'questions_of',
+           'settings_of', 'samples_of', 'generate_arm', 'generator_of', 'served', 'through', 'questions_of', 'open_of',
            'open_questions', 'replies_of', 'generate_stage']
 
 # %% ../nbs/05_generate.ipynb #63998837
@@ -24,7 +24,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from replytune.schema import (
     ARMS, Chart, OpenTweet, Pair, Record, StageError, best_first, error_of, flow, replies_file,
 )
-from .files import asset, resolve, sha256
+from .files import asset, read_records, resolve, sha256
 from .params import StageParams
 from replytune.run import (
     SAMPLE_CACHE, SAMPLE_RUN, Run, Stage, arms_made, disclaimer, open_stage, sample_rows,
@@ -433,6 +433,12 @@ def questions_of(
     ids = sorted({pair.tweet_id for pair in pairs if pair.split == split}, key=int)
     chosen = set(ids[:tweets_max] if tweets_max else ids)
     return [pair for pair in pairs if pair.tweet_id in chosen]
+
+
+def open_of(run: Run) -> list[OpenTweet]:
+    "The tweets of which no reply was kept, if the run's stage 05 has asked some of them"
+    asked = run.manifest().get("05_generate", {}).get("parameters", {}).get("open_max")
+    return read_records(run / OPEN, OpenTweet) if asked else []
 
 
 def open_questions(stage: Stage, params: GenerateParams) -> list[OpenTweet]:

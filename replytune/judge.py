@@ -549,8 +549,8 @@ def judge_stage(params: JudgeParams):
         pairs, log = stage.records("reviewed.jsonl"), stage.path(ANSWERS)
         rejected = read_rows(stage.path("rejected.jsonl"))
         arms = {arm: by_tweet(stage.records(replies_file(arm), Generation)) for arm in made}
-        open = stage.records(OPEN, OpenTweet) if OPEN in reads else []
-        given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, arms, log, open)
+        alone = stage.records(OPEN, OpenTweet) if OPEN in reads else []
+        given = Evidence(pairs, turned_down_for_likes(rejected, pairs), params, arms, log, alone)
         _every_tweet_is_known(given)
         if params.retry_unusable: drop_unusable(log)
         judge = resolve_name(JUDGES[params.judge])(params, [*pairs, *given.turned_down], stage.cache)

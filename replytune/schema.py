@@ -174,6 +174,7 @@ FILES = {  # which stage writes what the later ones read
     "reviewed.jsonl": "04_review",
     **{replies_file(name): arm.stage for name, arm in ARMS.items()},
     "training_log.jsonl": "06_train",
+    "learned.json": "06_train",
     "registered.json": "07_judge",
     "judgements.jsonl": "07_judge",
     "judge_accuracy.jsonl": "07_judge",
@@ -182,6 +183,7 @@ FILES = {  # which stage writes what the later ones read
     "judge_variants.jsonl": "07_judge",
     "ratings.jsonl": "07_judge",
     "stats.json": "08_stats",
+    "measures.json": "08_stats",
 }
 
 # %% ../nbs/00_schema.ipynb #00a6b7c8

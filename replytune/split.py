@@ -435,15 +435,15 @@ def split_stage(params: SplitParams):
         stage.write("split_audit.json", json.dumps(audit, indent=1) + "\n")
         if leaks := audit["leaks"]:
             raise StageError(f"the split leaks: {'; '.join(leaks[:5])} ({len(leaks)} in all)")
-        open = open_tweets(rejected, [*pairs, *earlier], params, vectors, bound)
-        files = {"clean.jsonl": kept, "left_out.jsonl": left_out, EARLIER: beside, OPEN: open}
+        alone = open_tweets(rejected, [*pairs, *earlier], params, vectors, bound)
+        files = {"clean.jsonl": kept, "left_out.jsonl": left_out, EARLIER: beside, OPEN: alone}
         for name, rows in files.items(): stage.write(name, rows)
         stage.notes["goals"] = dataset_statistics(kept)
         stage.seeds["split"], stage.models["encoder"] = params.seed, encoder
         stage.counts = dict(sorted(Counter(row["kind"] for row in left_out).items())) | {"clean": len(kept)}
         stage.counts |= split_counts(kept)
         _nothing_empty(stage.counts)
-        stage.counts["open tweets"] = len(open)
+        stage.counts["open tweets"] = len(alone)
     return counts_table(stage)
 
 # %% ../nbs/03b_split.ipynb #03e8c5d6

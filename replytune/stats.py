@@ -23,8 +23,13 @@ from replytune.schema import (
 )
 from .files import read_json, read_rows
 from .params import StageParams
-from .run import SAMPLE_RUN, Run, check_input, disclaimer, open_stage, stored_params
+from replytune.run import (
+    SAMPLE_RUN, Run, Stage, arms_made, check_input, disclaimer, open_stage, stored_params,
+)
 from .charts import COLOURS, counts_table, intervals
+from .split import OPEN
+from .generate import open_of
+from .measures import MeasureParams, measures_of_run
 from replytune.bias import (
     averaged, between_share, both_orders, habit_warnings, interval, mean_interval, rates_as_json, strengths,
     tweet_scores, win_rates,
@@ -431,7 +436,7 @@ def verdict(given: Judged, params: StatsParams) -> dict:
         "arms": measured.arms, "variants": [
             row for row in measured.variants if row["contrast"] in (None, params.primary)
         ],
-        "rule": {name: stored_params(params)[name] for name in RULE},
+        "rule": {name: stored_params(params)[name] for name in RULE}, "power": params.power,
     }
 
 # %% ../nbs/08_stats.ipynb #08j2b3c4
@@ -450,7 +455,8 @@ def other_readings(given: Judged, decided: dict, params: StatsParams) -> dict:
         "between tweets": rates_as_json({name: between_share(rows, name, confidence) for name in names}),
         "habits": {name: habit_warnings(rows, name, confidence) for name in names},
         "robustness": known, "strengths": strong,
-        "textbook": resolve_name(TEXTBOOK)(given.ratings, params.primary) if given.ratings else unrated,
+        "textbook":
+            resolve_name(TEXTBOOK)(given.ratings, params.primary, confidence) if given.ratings else unrated,
     }
 
 
@@ -509,7 +515,7 @@ def read_judged(folder, params: StatsParams) -> Judged:
 
 # %% ../nbs/08_stats.ipynb #fc854b3e
 def stats_stage(params: StatsParams):
-    "Decide on `judgements.jsonl`; writes `stats.json`"
+    "Decide on `judgements.jsonl`; writes `stats.json`, and `measures.json` about the arms' texts"
     with open_stage("08_stats", params, reads=[*JUDGED, REGISTERED]) as stage:
         given, split = read_judged(stage.run.folder, params), stage.parameter_of("05_generate", "split")
         if given.registered and given.registered.get("split", split) != split:
@@ -520,8 +526,19 @@ def stats_stage(params: StatsParams):
             stage.read[name] = check_input(stage.run, name)
         result = analyse(given, params)
         stage.write("stats.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+        stage.write("measures.json", json.dumps(_measured_texts(stage), indent=1, allow_nan=False) + "\n")
         stage.seeds["permutations"] = params.seed
         failed = sum(not row["passed"] for row in result["checks"])
         contrasts = 1 + len(result["contrasts"])
         stage.counts = {"tweets": result["n_tweets"], "contrasts": contrasts, "checks failed": failed}
     return counts_table(stage)
+
+
+def _measured_texts(stage: Stage) -> dict:
+    "The panel of page 05b for every arm, with the encoder that stage 05 used"
+    alone = [OPEN] * bool(open_of(stage.run))
+    for name in ["reviewed.jsonl", *alone, *map(replies_file, arms_made(stage.run.manifest()))]:
+        stage.read[name] = check_input(stage.run, name)
+    shared = {name: getattr(stage.params, name) for name in ("confidence", "resamples", "seed")}
+    encoder = stage.parameter_of("05_generate", "encoder")
+    return measures_of_run(stage.run, encoder, MeasureParams(**shared), stage.cache)

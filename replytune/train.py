@@ -14,7 +14,7 @@ import shutil
 import sys
 from functools import cache, partial
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 from pydantic import Field
 
@@ -36,6 +36,8 @@ from replytune.generate import (
     RECIPES, GenerateParams, Generation, Generator, Material, arm_counts, build_prompt, generate_stage,
     open_questions, questions_of, replies_of, served, through,
 )
+from .measures import MeasureParams
+from .learned import learned_of
 
 # %% ../nbs/06_train.ipynb #c6d77467
 def training_row(tokenizer, tweet: str, reply: str) -> dict[str, list[int]]:
@@ -332,7 +334,7 @@ def train_adapter(
 
 # %% ../nbs/06_train.ipynb #15e4f990
 def train_stage(params: TrainParams):
-    "Train on `reviewed.jsonl`; writes `adapter/`, `training_log.jsonl` and `generations/tuned.jsonl`"
+    "Train on `reviewed.jsonl`; writes `adapter/`, its log, the tuned arms' replies and `learned.json`"
     params = params if params.run else params.model_copy(update={"run": _toy_run()})
     with open_stage("06_train", params, reads=["reviewed.jsonl", "generations/base.jsonl"]) as stage:
         pairs, manifest = stage.records("reviewed.jsonl"), stage.run.manifest()
@@ -348,23 +350,27 @@ def train_stage(params: TrainParams):
         stage.write("training_log.jsonl", history)
         stage.note("adapter")
         stage.seeds["training"] = params.seed
-        for arm, rows in tuned_replies(stage, pairs, sampled, precision, adapter):
+        load = cache(partial(load_tuned, sampled.model, precision, adapter))
+        for arm, rows in tuned_replies(stage, pairs, sampled, precision, adapter, load):
             stage.write(replies_file(arm), rows)
+        measured = MeasureParams(batch_size=params.batch_size, seed=params.seed)
+        human = [pair for pair in asked if isinstance(pair, Pair)]
+        learned = learned_of(load, load_tokenizer(sampled.model), human, measured)
+        stage.write("learned.json", json.dumps(learned, indent=1, allow_nan=False) + "\n")
     return counts_table(stage)
 
 # %% ../nbs/06_train.ipynb #8555ce12
-def tuned_generator(sampled: GenerateParams, precision: Precision, adapter: Path, plain: str) -> Generator:
+def tuned_generator(sampled: GenerateParams, adapter: Path, plain: str, load: Callable) -> Generator:
     "What writes the arms with the adapter: the base loaded as before, or the server's model of that name"
     made = sha256(adapter / "adapter_model.safetensors")[:16]
     if sampled.engine == "openai":
         server = served(sampled, sampled.served_tuned, "served_tuned")
         return through(server, sampled, f"{plain}+{server.name}, to hold {made}")
-    load = cache(partial(load_tuned, sampled.model, precision, adapter))
     return Generator(load, load_tokenizer(sampled.model), f"{plain}+{made}", sampled)
 
 # %% ../nbs/06_train.ipynb #fc91a295
 def tuned_replies(
-    stage: Stage, pairs: list[Pair], sampled: GenerateParams, precision: Precision, adapter: Path
+    stage: Stage, pairs: list[Pair], sampled: GenerateParams, precision: Precision, adapter: Path, load
 ) -> Iterator[tuple[str, list[Generation]]]:
     "The wanted arms that need the adapter, each with its replies"
     base = stage.records("generations/base.jsonl", Generation)
@@ -374,7 +380,7 @@ def tuned_replies(
             f"the base arm was made by {made.pop()}, and {sampled.model} is {plain} now: the folder or the"
             " precision changed; run FROM=05"
         )
-    generator = tuned_generator(sampled, precision, adapter, plain)
+    generator = tuned_generator(sampled, adapter, plain, load)
     train = [pair for pair in pairs if pair.split == "train"]
     asked = [*questions_of(pairs, sampled.split, sampled.tweets_max), *open_questions(stage, sampled)]
     given = Material(asked, train, Vectors(sampled.encoder, stage.cache), sampled)

@@ -8,9 +8,9 @@ import time
 import numpy
 
 from keeping import keep
-from replytune.files import resolve
+from replytune.files import read_json, resolve
 from replytune.generate import Generation
-from replytune.measures import MEASURES, ArmTexts, Estimate, MeasureParams, bootstrap, distinct, jackknife, measures_of_run, panel, words
+from replytune.measures import MEASURES, ArmTexts, Estimate, MeasureParams, bootstrap, distinct, jackknife, panel, words
 from replytune.run import sample_rows
 
 TEXTS, DIMENSIONS = 10_000, 384
@@ -76,11 +76,10 @@ def coverage(runs: int = 400, count: int = 60):
 
 
 def learned():
-    "What tuning taught the sample's model, if `make results` has left its adapter on this machine"
-    adapter = resolve("runs/results/adapter/adapter_model.safetensors")
-    if not adapter.exists(): return print("what tuning taught: not run; make results first")
-    run = measures_of_run("runs/results")
-    for name, found in run["losses"].items():
+    "What tuning taught the sample's model, as its stage 06 measured it"
+    file = resolve("nbs/results/sample/learned.json")
+    if not file.exists(): return print("what tuning taught: not measured; make results first")
+    for name, found in read_json(file)["losses"].items():
         about = f"{found['low']:.3g} to {found['high']:.3g}; {found['tweets']} tweets of the sample run, all human replies"
         keep("05b_measures", f"sample run: {name}", found["value"], "" if "perplexity" in name else "nats a token", about)
 

@@ -52,7 +52,9 @@ def test_report_runs_nothing_and_fits(browser, width):
     assert page.evaluate("[...document.querySelectorAll('*')].every(node => ![...node.attributes].some(a => a.name.startsWith('on')))")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page overflows sideways"
     assert "49" not in page.locator("summary.text").first.inner_text(), "a template was executed"
-    assert page.locator("svg").count() == 7 and all(box["width"] <= width for box in (page.locator("svg").nth(place).bounding_box() for place in range(7)))
+    figures = run.manifest()["09_report"]["counts"]["figures"]
+    assert page.locator("svg").count() == figures and all(box["width"] <= width for box in (page.locator("svg").nth(place).bounding_box() for place in range(figures)))
+    assert page.evaluate("[...document.querySelectorAll('td.word, td.number')].every(cell => cell.getClientRects().length === 1 && cell.scrollWidth <= cell.clientWidth + 1)")
     assert asked == [f"file://{run/'report.html'}"], "the report asks for something outside itself"
     page.close()
 

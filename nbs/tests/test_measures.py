@@ -2,7 +2,6 @@
 import json
 import math
 import random
-import shutil
 
 import numpy
 import pytest
@@ -13,17 +12,17 @@ from sacrebleu.metrics import BLEU
 from scipy import stats as scipy_stats
 
 from replytune.generate import Generation
+from replytune.learned import adapter_losses, gains_chart, learned_of, learned_sentence, loss_measures, other_tweets, reply_ids, reply_losses, tweet_losses
 from replytune.measures import (
-    MEASURES, ArmTexts, Estimate, MeasureParams, adapter_losses, arms_of, bootstrap, compression, common_opening, copied_parts, distinct,
-    jackknife, loss_measures, mean_cosine, measures_json, measures_of_run, other_tweets, overlap, overlap_metric, panel, panel_chart, rate,
-    reply_ids, reply_losses, rouge, self_bleu, tweet_losses, vendi, words,
+    MEASURES, ArmTexts, Estimate, MeasureParams, arms_of, bootstrap, compression, common_opening, copied_parts, distinct, estimates,
+    jackknife, mean_cosine, measures_json, measures_of_run, overlap, overlap_metric, panel, panel_chart, rate, rouge, self_bleu, vendi, words,
 )
-from replytune.models import Precision, load_model, load_tokenizer, load_tuned, weights_label
+from replytune.models import Precision, load_model, load_tokenizer, load_tuned
 from replytune.run import sample_copy, sample_rows
-from replytune.schema import Pair, Unavailable, replies_file
+from replytune.schema import Pair, StageError, Unavailable, best_first, replies_file
 from replytune.train import training_row
 
-PAGES = "05b"
+PAGES = "05b 05e"
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 TEST = [pair for pair in PAIRS if pair.split == "test"]
@@ -65,7 +64,7 @@ def texts_of(arm: str, **named) -> ArmTexts: return arms_of({name: MADE[name] fo
 def test_corpus_scores_are_sacrebleus(name, function):
     arm = texts_of("tuned")
     most = max(map(len, arm.references.values()))
-    columns = [[(arm.references[id] + [None] * most)[place] for id in arm.replies] for place in range(most)]
+    columns = [[(arm.references[id] + [None] * most)[place] for id in arm.ids] for place in range(most)]
     found, wanted = overlap(name, arm), function(arm.texts, columns).score
     assert found.value == close(wanted) and found.low < wanted < found.high and found.tweets == 31
     metric = type(overlap_metric(name))()
@@ -75,9 +74,9 @@ def test_corpus_scores_are_sacrebleus(name, function):
 
 def test_the_best_reference_counts_and_the_human_reply_is_not_its_own():
     arm = texts_of("human")
-    scores = [max(theirs(reply, other)[0] for other in arm.references[id]) for id, reply in arm.replies.items()]
+    scores = [max(theirs(reply, other)[0] for other in arm.references[id]) for id, reply in zip(arm.ids, arm.texts)]
     assert overlap("ROUGE-1", arm).value == close(numpy.mean(scores))
-    assert all(reply not in arm.references[id] for id, reply in arm.replies.items())
+    assert all(reply not in arm.references[id] for id, reply in zip(arm.ids, arm.texts))
 
 
 # diversity, against definitions
@@ -158,6 +157,52 @@ def test_a_rate_is_wilsons():
         assert [found.low, found.high] == pytest.approx([wanted.low, wanted.high], abs=1e-9) and found.value == hits / count
 
 
+# several replies to a tweet
+
+def several(arm: str, spread: int = 3) -> list[Generation]:
+    "Replies of the arm, dealt so that each tweet has as many: its own and those of the next ones"
+    rows = MADE[arm]
+    return [rows[(place + step) % len(rows)].model_copy(update={"tweet_id": row.tweet_id}) for place, row in enumerate(rows) for step in range(spread)]
+
+
+def test_every_row_counts_and_the_tweet_is_what_is_drawn():
+    many, one = arms_of(MADE | {"base": several("base")}, PAIRS)["base"], texts_of("base")
+    assert len(many.texts) == 93 and many.rounds().shape == (3, 31) and len(set(many.rounds().ravel().tolist())) == 93
+    found = {name: MEASURES[name].estimate(many) for name in MEASURES}
+    assert all(each.tweets == 31 for each in found.values() if isinstance(each, Estimate))
+    for round, name in ((0, "distinct-2"), (0, "self-BLEU")):  # each round holds every reply once, under other tweets: nothing changes
+        assert found[name].value == pytest.approx(MEASURES[name].estimate(one).value, rel=1e-9)
+    scores = numpy.array([[max(theirs(many.texts[place], other)[0] for other in many.references[many.ids[place]]) for place in each] for each in many.rounds()])
+    wanted = scipy_stats.bootstrap((scores.mean(0),), numpy.mean, n_resamples=4000, method="percentile", rng=3).confidence_interval
+    assert found["ROUGE-1"].value == close(scores.mean()) and [found["ROUGE-1"].low, found["ROUGE-1"].high] == pytest.approx([wanted.low, wanted.high], rel=0.05)
+
+
+def test_a_sample_holds_tweets_with_all_their_replies():
+    many = arms_of({"base": several("base"), "human": MADE["human"]}, PAIRS, params=MeasureParams(sample=10))["base"]
+    few = many.rounds(10)
+    assert few.shape == (3, 10) and all(len({many.ids[place] for place in column}) == 1 for column in few.T)
+
+
+def test_a_tweet_with_fewer_replies_gives_them_again():
+    rows = [row for place, row in enumerate(several("base")) if place not in (1, 2)]
+    arm = arms_of({"base": rows, "human": MADE["human"]}, PAIRS)["base"]
+    assert arm.rounds().shape == (3, 31) and set(arm.rounds()[:, 0].tolist()) == {0} and len(arm.texts) == 91
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_a_rate_over_several_replies_holds_the_truth(alike):
+    "31 tweets, five replies each, of which as many as are alike share their luck: the interval over rows does not hold, this one does"
+    chance, held, naive = numpy.random.default_rng(8), 0, 0
+    ids = [str(tweet) for tweet in range(31) for _ in range(5)]
+    for _ in range(400):
+        own, shared = chance.random((31, 5)) < 0.3, numpy.repeat(chance.random((31, 1)) < 0.3, 5, 1)
+        flags = numpy.where(chance.random((31, 5)) < alike, shared, own).ravel().tolist()
+        held += (found := rate(flags, ids=ids)).low <= 0.3 <= found.high
+        naive += (rows := rate(flags)).low <= 0.3 <= rows.high
+        assert found.value == rows.value and found.tweets == 31 and found.high - found.low >= rows.high - rows.low - 1e-12
+    assert held >= 0.92 * 400 and (alike < 1 or naive < 0.75 * 400)
+
+
 # accidents
 
 @pytest.mark.parametrize("name, reply, happened", [
@@ -194,6 +239,23 @@ def test_a_copy_is_a_run_of_so_many_words():
 
 
 # what is missing
+
+def test_a_tweet_that_is_no_pair_is_named():
+    found = panel(arms_of({arm: [row.model_copy(update={"tweet_id": f"9{row.tweet_id}"}) for row in rows] for arm, rows in MADE.items()}, PAIRS)["base"])
+    assert found["copy of the tweet"].reason == "31 tweets are not among the pairs" and isinstance(found["distinct-1"], Estimate)
+    apart = MADE | {"tuned": [row.model_copy(update={"tweet_id": f"9{row.tweet_id}"}) for row in MADE["tuned"]]}
+    nothing = panel(arms_of(apart, PAIRS, vectors=Encoderless())["base"])
+    assert nothing["Vendi"].reason == "0 tweets; an interval needs 10" and isinstance(nothing["refusal"], Estimate)
+
+
+class Encoderless:
+    def of(self, texts): raise StageError("encoder 'minilm' needs a package")
+
+
+def test_without_an_encoder_the_reason_stands_in_the_place():
+    found = panel(arms_of(MADE, PAIRS, Encoderless())["base"])
+    assert found["Vendi"].reason == found["mean cosine"].reason == "encoder 'minilm' needs a package" and isinstance(found["chrF"], Estimate)
+
 
 def test_what_cannot_be_computed_says_why():
     few = {arm: rows[:4] for arm, rows in MADE.items()}
@@ -305,26 +367,43 @@ def test_gains_are_sums_over_tweets_divided_once():
     assert all("interval needs" in each.reason for each in loss_measures({arm: rows[:5] for arm, rows in losses.items()}).values())
 
 
-def test_a_run_with_and_without_its_adapter(adapter):
-    run = sample_copy("07_judge")
-    manifest = run.manifest()
-    section = manifest["05_generate"]
-    run.save_section("05_generate", section | {"parameters": section["parameters"] | {"model": "tiny-qwen3"}, "notes": section["notes"] | {"precision": PLAIN._asdict()}, "models": section["models"] | {"weights": weights_label("tiny-qwen3", PLAIN)}})
-    without = measures_of_run(run.folder, encoder=None)
-    assert "losses of tuned" in without["losses"]["gained"]["unavailable"] and without["losses"]["loss, base"]["tweets"] == 31
-    assert without["arms"]["base"]["Vendi"] == {"unavailable": "there are no vectors"}
-    shutil.copytree(adapter, run / "adapter", dirs_exist_ok=True)
-    whole = measures_of_run(run.folder, encoder=None)
-    assert whole["losses"]["loss, base"] == without["losses"]["loss, base"] and whole["losses"]["gained"]["value"] != 0
-    assert json.loads(json.dumps(whole)) == whole and whole["signatures"]["BLEU"].startswith("nrefs:var")
-    assert whole["arms"] == without["arms"] and set(whole["blind"]) == set(whole["arms"]["human"])
+def test_what_was_learned_of_a_run(toy, adapter):
+    load = lambda: load_tuned("tiny-qwen3", PLAIN, adapter)
+    found = learned_of(load, toy[1], TEST, MeasureParams(seed=3, batch_size=7))
+    ranked = sorted(TEST, key=best_first)
+    best = [pair for place, pair in enumerate(ranked) if [each.tweet_id for each in ranked[:place]].count(pair.tweet_id) < 2]
+    wanted = loss_measures(adapter_losses(load(), toy[1], best, 7), MeasureParams(seed=3))
+    for name, each in estimates(found["losses"]).items(): assert each == pytest.approx(wanted[name], rel=1e-4, abs=1e-6), name
+    assert json.loads(json.dumps(found, allow_nan=False)) == found and found["losses"]["gained"]["value"] != 0
+    assert (found["tweets"], found["replies"], found["parameters"]["seed"]) == (31, len(best), 3) and 31 < len(best) <= 62
+    texts = json.dumps(found)
+    assert not any(pair.tweet_id in texts or pair.reply in texts for pair in TEST)
+
+
+def test_nothing_is_loaded_for_what_cannot_be_measured(toy):
+    few = learned_of(lambda: 1 / 0, toy[1], TEST[:9])
+    one = learned_of(lambda: 1 / 0, toy[1], [pair.model_copy(update={"cluster": "one"}) for pair in TEST])
+    assert {found["unavailable"] for found in few["losses"].values()} == {f"{few['tweets']} tweets; an interval needs 10"}
+    assert all("another cluster" in found["unavailable"] for found in one["losses"].values()) and few["losses"].keys() == one["losses"].keys()
+    assert "an interval needs 10" in learned_sentence(few) and gains_chart(estimates(few["losses"])).alt == ""
+
+
+@pytest.mark.parametrize("gained, about, said", [
+    ((0.81, 0.7, 0.9), (0.01, -0.01, 0.03), "register, not relevance"), ((0.81, 0.7, 0.9), (0.3, 0.1, 0.5), "it learned something about the tweets"),
+    ((0.81, 0.7, 0.9), (0.1, -0.1, 0.3), "31 tweets cannot tell"), ((0.01, -0.1, 0.1), (0.0, -0.1, 0.1), "at all is not shown"), ((0.81, 0.7, 0.9), (-0.3, -0.4, -0.2), "register, not relevance")])
+def test_the_sentence_says_what_the_numbers_do(gained, about, said):
+    losses = measures_json({"gained": Estimate(*gained, 31), "gained about the tweet": Estimate(*about, 31)})
+    sentence = learned_sentence({"losses": losses, "replies": 138, "parameters": {"confidence": 0.9}})
+    assert said in sentence and "90% intervals" in sentence and f"{gained[0]:.2f} ({gained[1]:.2f} to {gained[2]:.2f})" in sentence
 
 
 def test_a_run_of_single_replies_has_no_signature():
     run, best = sample_copy("07_judge"), {pair.tweet_id: pair for pair in PAIRS}
     (run / "reviewed.jsonl").write_text("".join(pair.model_dump_json() + "\n" for pair in best.values()))
-    found = measures_of_run(run.folder, encoder=None, losses=False)
-    assert found["signatures"] == {} and "second human reply" in found["arms"]["tuned"]["chrF"]["unavailable"] and "losses" not in found
+    found = measures_of_run(run, None)
+    assert found["signatures"] == {} and "second human reply" in found["arms"]["tuned"]["chrF"]["unavailable"]
+    assert found["arms"]["base"]["Vendi"] == {"unavailable": "there are no vectors"} and json.loads(json.dumps(found, allow_nan=False)) == found
+    assert set(found["blind"]) == set(found["arms"]["human"])
 
 
 def test_words_are_letters_and_digits(): assert words("Don't @me, 3 times_over — ÜBER!") == ["don", "t", "me", "3", "times", "over", "über"]

@@ -362,27 +362,29 @@ def generate_arm(
 ) -> list[Generation]:
     "Replies of one arm; a prompt that leaves no room for one is refused and never cut"
     sampling, most = settings_of(arm, generator.params)
-    ids, hashes = sorted(prompts, key=int), {id: sha256(prompt)[:16] for id, prompt in prompts.items()}
-    drawn = sha256(json.dumps([sampling, most]))[:16]
-    shaped = json.dumps([generator.weights, sampling, most, seed])
-    numbered = [(id, str(sample) if sample else "") for id in ids for sample in range(samples)]
-    keys = {(id, n): sha256(f"{shaped} {id}{n and '/' + n} {hashes[id]}")[:32] for id, n in numbered}
-    noise = lambda id, n: row_number(id, seed, n) if n else row_number(id, seed)
-    long = _too_long(prompts, generator, most)
-    wanted = [Wanted(keys[id, n], prompts[id], noise(id, n)) for id, n in numbered if id not in long]
+    shaped, long = [generator.weights, sampling, most, seed], _too_long(prompts, generator, most)
+    places = [(id, n) for id in sorted(prompts, key=int) for n in range(samples)]
+    asked = {(id, n): _wanted(id, n, prompts[id], shaped) for id, n in places}
     write = generator.write or partial(_in_process, generator)
-    found = write(wanted, sampling, most, log, name=f"{arm} replies")
-    rows = []
-    for id, n in numbered:
-        written = found.get(keys[id, n])
+    wanted = [each for (id, _), each in asked.items() if id not in long]
+    found, rows = write(wanted, sampling, most, log, name=f"{arm} replies"), []
+    for (id, n), each in asked.items():
+        written = found.get(each.key)
         reply, reason, repairs = read_reply(written) if written else (None, long[id], [])
         rows.append(Generation(
-            tweet_id=id, arm=arm, reply=reply, reason=reason, sample=int(n or 0), seed=seed,
-            repairs=repairs, tokens=written and written.tokens, finished=written and written.finished,
-            model=generator.weights, prompt=hashes[id], sampling=drawn,
-            neighbours=(shown or {}).get(id, []),
+            tweet_id=id, arm=arm, reply=reply, reason=reason, sample=n, seed=seed, repairs=repairs,
+            tokens=written and written.tokens, finished=written and written.finished,
+            model=generator.weights, prompt=sha256(prompts[id])[:16],
+            sampling=sha256(json.dumps([sampling, most]))[:16], neighbours=(shown or {}).get(id, []),
         ))
     return rows
+
+
+def _wanted(id: str, n: int, prompt: str, shaped: list) -> Wanted:
+    "The first reply to a tweet is named as if it were the only one"
+    name, place = (f"{id}/{n}", (id, shaped[-1], n)) if n else (id, (id, shaped[-1]))
+    key = sha256(f"{json.dumps(shaped)} {name} {sha256(prompt)[:16]}")[:32]
+    return Wanted(key, prompt, row_number(*place))
 
 
 def _in_process(generator: Generator, wanted: list, sampling: Sampling, most: int, log: Path, name: str):

@@ -25,7 +25,7 @@ from .text import without_hidden
 from .vectors import Vectors
 from .dumps import Damage, read_items
 from .clean import normalize_text
-from .split import EARLIER
+from .split import EARLIER, OPEN
 
 # %% ../nbs/09c_forget.ipynb #f8ec1824
 def forgotten_ids(run: Run, who: str) -> tuple[set[str], set[str]]:
@@ -46,6 +46,9 @@ def forgotten_ids(run: Run, who: str) -> tuple[set[str], set[str]]:
             ids |= {row["tweet_id"], row["reply_id"]}
         if row["reply_author"].lower() == handle:
             ids.add(row["reply_id"])
+    for row in read_rows(run / OPEN) if (run / OPEN).exists() else []:
+        if row["tweet_author"].lower() == handle or row["tweet_id"] in ids:
+            ids.add(row["tweet_id"]), texts.add(row["tweet"])
     for row in rows:
         if row["reply_id"] in ids:
             texts |= {row["reply"], row["reply_as_collected"] or row["reply"]}

@@ -15,6 +15,7 @@ from replytune.judge import Evidence, Judge, JudgeParams, Verdict, by_tweet, com
 from replytune.bias import RATES, between_share, planted, sample_scores, tweet_scores, win_rates
 from replytune.checks import sound_example, validity_checks
 from replytune.vectors import Vectors
+from replytune.forget import forget
 
 PAGES = "00 03b 05 06 07 07d 07g 08"
 
@@ -190,3 +191,11 @@ def test_an_arm_that_answers_an_unknown_tweet_is_named():
     run.save_section("05_generate", section | {"wrote": section["wrote"] | {"generations/base.jsonl": sha256(run / "generations/base.jsonl")}})
     with pytest.raises(StageError, match="base answers tweet 5, of which reviewed.jsonl knows nothing"):
         judge_stage(JudgeParams(run=str(run.folder), contrasts=["null-base"], rate_arms=False, try_variants=False, resamples=100))
+
+
+def test_who_asked_an_open_question_is_forgotten_with_its_answers():
+    run = with_open_tweets("05_generate")
+    generate_stage(GenerateParams(run=str(run.folder), open_max=5, **TOY))
+    answer = forget(run.folder, "asks_1")
+    assert answer["removed"][OPEN] == 1 and "asks_1" not in (run / OPEN).read_text()
+    assert read_records(run / OPEN, OpenTweet)[-1].tweet_id == "902"

@@ -7,7 +7,7 @@ __all__ = ['ADDED', 'RATES', 'NOT_NOTED', 'PENALTY', 'FIRST_MAX', 'CONSISTENCY_M
            'EMPTY', 'FORM', 'planted', 'sample_scores', 'tweet_scores', 'interval', 'mean_interval', 'between_share',
            'BothOrders', 'both_orders', 'rate_of', 'averaged', 'plain_rates', 'about_replies', 'corrected',
            'bias_chart', 'length_controlled', 'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings',
-           'strengths', 'strengths_chart', 'tweet_verdicts', 'score_verdicts', 'agreement']
+           'strengths', 'strengths_chart']
 
 # %% ../nbs/07d_bias.ipynb #07d00004
 import math
@@ -524,68 +524,3 @@ def strengths_chart(rows: list[dict], against: str = "base", note: str = "") -> 
     said = lambda row: f"{row['arm']} {row['strength']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
     alt = "; ".join(map(said, rows))
     return draw(plot, alt, height=0.9 + 0.28 * len(rows), note=note)
-
-# %% ../nbs/07d_bias.ipynb #07d00091
-def tweet_verdicts(judgements: list[dict], contrast: str) -> dict[str, str]:
-    "By tweet id the arm that won both orders, or a tie"
-    one, _, other = contrast.partition("-")
-    both, word = both_orders(judgements, contrast), {1.0: one, 0.0: other}
-    means = zip(dict.fromkeys(both.tweets), both.per_tweet(both.scores))
-    return {id: word.get(score, "tie") for id, score in means}
-
-# %% ../nbs/07d_bias.ipynb #07d00098
-def score_verdicts(
-    scores: list[dict],  # "arm", "tweet_id", "score"; as `ratings.jsonl` keeps them, or people's
-    contrast: str,
-) -> dict[str, str]:
-    "By tweet id the arm whose reply is scored higher, or a tie; tweets with a missing score are left out"
-    one, _, other = contrast.partition("-")
-    given = defaultdict(list)
-    for row in scores:
-        if row["score"] is not None: given[row["arm"], row["tweet_id"]].append(row["score"])
-    mean = {key: sum(found) / len(found) for key, found in given.items()}
-    tweets = sorted({id for arm, id in mean if arm == one} & {id for arm, id in mean if arm == other})
-    gap = {id: mean[one, id] - mean[other, id] for id in tweets}
-    return {id: "tie" if gap[id] == 0 else one if gap[id] > 0 else other for id in tweets}
-
-# %% ../nbs/07d_bias.ipynb #07d00093
-def agreement(
-    one: dict[str, str],  # by question: what was said
-    other: dict[str, str],  # likewise; compared where both said something
-    tweet_of: dict[str, str] | None = None,  # the tweet that a question is about; `None`: one tweet each
-    confidence: float = 0.95,
-) -> dict:  # "questions", and "agree" and "kappa" with ", low" and ", high": numbers or `Unavailable`
-    "How often two judges say the same, and Cohen's kappa"
-    import numpy
-    from scipy.special import ndtri
-
-    asked = sorted(one.keys() & other.keys())
-    groups = numpy.unique([(tweet_of or {}).get(name, name) for name in asked], return_inverse=True)[1]
-    names = [f"{what}{end}" for what in ("agree", "kappa") for end in ("", ", low", ", high")]
-    if len(set(groups)) < 2:
-        why = unavailable("fewer than two tweets in common")
-        return {"questions": len(asked)} | dict.fromkeys(names, why)
-    same, weight, luck = _beside_chance([(one[name], other[name]) for name in asked])
-    share, tweets = float(same.mean()), len(set(groups))
-    ends = _wilson(share, tweets, confidence).values()  # as if each tweet were one question
-    result = {"questions": len(asked)} | dict(zip(names, (share, *ends)))
-    same_word = unavailable("every answer was the same: is it agreement or luck?")
-    if luck > 1 - 1e-12: return result | dict.fromkeys(names[3:], same_word)
-    kappa = (share - luck) / (1 - luck)
-    pull = (same - share) / (1 - luck) - (1 - share) * (weight - 2 * luck) / (1 - luck) ** 2
-    error = math.sqrt((numpy.bincount(groups, pull) ** 2).sum()) / len(asked)
-    half = float(ndtri((1 + confidence) / 2)) * error
-    no_width = unavailable("the formula's interval has no width for answers like these")
-    ends = (max(-1.0, kappa - half), min(1.0, kappa + half)) if half > 1e-9 else (no_width, no_width)
-    return result | dict(zip(names[3:], (kappa, *ends)))
-
-# %% ../nbs/07d_bias.ipynb #07d00099
-def _beside_chance(pairs: list[tuple[str, str]]):
-    "Whether each pair agrees, how common its words are at the other judge, and the agreement by luck"
-    import numpy
-
-    ones, others = zip(*pairs)
-    often = lambda said, word: said.count(word) / len(pairs)
-    luck = sum(often(ones, word) * often(others, word) for word in set(ones))
-    weight = numpy.array([often(others, a) + often(ones, b) for a, b in pairs])
-    return numpy.array([float(a == b) for a, b in pairs]), weight, luck

@@ -14,13 +14,14 @@ from replytune.schema import Pair, StageError, Unavailable
 from replytune.run import sample_copy, sample_rows
 from replytune.generate import Generation
 from replytune.judge import Evidence, Judge, JudgeParams, Unscored, Verdict, judgements, ratings
-from replytune.bias import (ADDED, EMPTY, FORM, RATES, BothOrders, about_replies, agreement, both_orders, corrected, habit_warnings, length_controlled, longer_preferred,
-                            planted, plain_rates, rate_of, rates_as_json, score_verdicts, tweet_scores, tweet_verdicts, win_rates)
+from replytune.agreement import agreement, score_verdicts, tweet_verdicts
+from replytune.bias import (ADDED, EMPTY, FORM, RATES, BothOrders, about_replies, both_orders, corrected, habit_warnings, length_controlled, longer_preferred,
+                            planted, plain_rates, rate_of, rates_as_json, tweet_scores, win_rates)
 from replytune.checks import sound_example
 from replytune.stats import StatsParams, analyse, stats_stage
 from replytune.report import ReportParams, figures_of, render
 
-PAGES = "07d 08 09"
+PAGES = "07d 07i 08 09"
 
 PUBLISHED = Path(__file__).parent / "published"
 RUNS = 1000

@@ -10,7 +10,8 @@ import nbformat
 import pytest
 import yaml
 
-from replytune.line import EXIT_CODES, job_of, judges_agree, main, run_line, run_stage
+from replytune.agreement import judges_agree
+from replytune.line import EXIT_CODES, job_of, main, run_line, run_stage
 from replytune.schema import ParameterError, STAGES, StageError
 from replytune.files import project_root, read_rows, sha256, to_lines, write_text
 from replytune.params import SECRETS, read_params, stage_module

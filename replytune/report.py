@@ -86,13 +86,13 @@ def rule_sentence(stats: dict) -> str:
     when = "changed after the judge had been asked" if changed else "signed before the judge was asked"
     small = stats["too_small"] and f"below {stats['too_small']:.1%}" or "low, which none is with this judge"
     return (
-        f"The rule was {when}: GO if the one-sided lower bound is above 50 % and a test by thrown signs"
-        f" agrees (both at a level of {stats['level']:.2%}), and the estimate is at least"
+        f"The rule was {when}: GO if the one-sided lower bound is above 50 % and thrown coins (a sign flip"
+        f" of each tweet) rarely look as good (both at a level of {stats['level']:.2%}), and the estimate is at least"
         f" {stats['goal']:.1%}; NO-GO if the upper bound is {small}; else INCONCLUSIVE; INVALID if a check"
         f" fails. {_in_people(stats)} Fewer than {stats['rule']['tweets_min']} tweets never decide. The unit"
         f" is the tweet; each comparison was asked in both orders. {_settings(stats)} Bounds used:"
-        f" {stats['lower_bound']:.1%} and {stats['upper_bound']:.1%}; p of the signs"
-        f" {stats['p_better']:.3f}. It saw: {stats['why']}."
+        f" {stats['lower_bound']:.1%} and {stats['upper_bound']:.1%}; of the throws"
+        f" {stats['p_better']:.1%} look at least as good. It saw: {stats['why']}."
     )
 
 

@@ -87,8 +87,8 @@ def rule_sentence(stats: dict) -> str:
     small = stats["too_small"] and f"below {stats['too_small']:.1%}" or "low, which none is with this judge"
     return (
         f"The rule was {when}: GO if the one-sided lower bound is above 50 % and thrown coins (a sign flip"
-        f" of each tweet) rarely look as good (both at a level of {stats['level']:.2%}), and the estimate is at least"
-        f" {stats['goal']:.1%}; NO-GO if the upper bound is {small}; else INCONCLUSIVE; INVALID if a check"
+        f" of each tweet) rarely look as good (both at a level of {stats['level']:.2%}), and the estimate is"
+        f" at least {stats['goal']:.1%}; NO-GO if the upper bound is {small}; else INCONCLUSIVE; INVALID if a check"
         f" fails. {_in_people(stats)} Fewer than {stats['rule']['tweets_min']} tweets never decide. The unit"
         f" is the tweet; each comparison was asked in both orders. {_settings(stats)} Bounds used:"
         f" {stats['lower_bound']:.1%} and {stats['upper_bound']:.1%}; of the throws"

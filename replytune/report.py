@@ -89,8 +89,8 @@ def rule_sentence(stats: dict) -> str:
         f"The rule was {when}: GO if the one-sided lower bound is above 50 % and thrown coins (a sign flip"
         f" of each tweet) rarely look as good (both at a level of {stats['level']:.2%}), and the estimate is"
         f" at least {stats['goal']:.1%}; NO-GO if the upper bound is {small}; else INCONCLUSIVE; INVALID if a"
-        f" check fails. {_in_people(stats)} Fewer than {stats['rule']['tweets_min']} tweets never decide. The unit"
-        f" is the tweet; each comparison was asked in both orders. {_settings(stats)} Bounds used:"
+        f" check fails. {_in_people(stats)} Fewer than {stats['rule']['tweets_min']} tweets never decide. The"
+        f" unit is the tweet; each comparison was asked in both orders. {_settings(stats)} Bounds used:"
         f" {stats['lower_bound']:.1%} and {stats['upper_bound']:.1%}; of the throws"
         f" {stats['p_better']:.1%} look at least as good. It saw: {stats['why']}."
     )

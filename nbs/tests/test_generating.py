@@ -396,3 +396,13 @@ def test_a_test_tweet_in_the_train_split_is_not_shown_to_itself():
     ("https://replies.dev", 23), ("http://t.co/a", 23), ("See https://replies.dev/" + "a" * 200 + " now", 31), ("foo.dev", 23), ("two: example.com, example.org/x?y=1#z", 53),
     ("http://localhost:8000", 21), ("node.js", 7), ("v1.2.3", 6), ("@ada #dns $TSLA", 15), ("me@example.com", 14)])
 def test_length_is_what_x_says(text, length): assert x_length(text) == length
+
+
+@pytest.mark.parametrize("text, length", [
+    ("Hi http://test.co", 26), ("http://test.co", 23), ("285 chars-" + "xxxxxxxxxx-" * 25, 285), ("285 chars- http://www.twitter.com/jack " + "xxxxxxxxxx-" * 24, 299),
+    ("xxxxxxxxxx-" * 24 + " http://www.twitter.com/jack ", 289), ("https://www.twitter.com/aloha " * 10, 240), ("故" * 160, 320), ("😷" * 160, 320), ("the" + "故" * 160, 323),
+    ("A\u0301B", 2), ("282 chars-" + "xxxxxxxxxx-" * 24 + "xxxxxA\u0301x", 281), ("H🐱☺👨\u200d👩\u200d👧\u200d👦", 7), ("😷👾😡🔥💩", 10), ("🙋🏽👨\u200d🎤", 4),
+    ("randomurl" * 7 + "s.com", 68)])
+def test_length_is_that_of_the_published_cases(text, length):
+    "Texts of the shapes, and with the lengths, of twitter-text's own conformance file (WeightedTweetsCounterTest, and the one with discounted emoji)"
+    assert x_length(text) == length

@@ -19,7 +19,7 @@ from replytune.run import sample_copy, sample_rows, why_run
 from replytune.models import Precision, load_model, load_tokenizer, model_hash, room_of, tiny_qwen3
 from replytune.writing import Sampling, Wanted, turn_end, write_batch
 from replytune.generate import SYSTEM, GenerateParams, build_prompt, find_neighbours, generate_stage, messages, x_length
-from replytune.measures import reply_losses
+from replytune.learned import reply_losses
 from replytune.train import TrainParams, build_trainer, train_stage, training_row, training_rows
 
 PAGES = "00d 00h 00k 05 06"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ADDED', 'RATES', 'NOT_NOTED', 'PENALTY', 'FIRST_MAX', 'CONSISTENCY_MIN', 'LONGER_MAX', 'UNSCORED_MAX', 'HABIT_MIN',
-           'EMPTY', 'FORM', 'planted', 'sample_scores', 'tweet_scores', 'interval', 'mean_interval', 'between_share',
-           'BothOrders', 'both_orders', 'rate_of', 'averaged', 'plain_rates', 'about_replies', 'corrected',
+           'EMPTY', 'FORM', 'planted', 'sample_scores', 'tweet_scores', 'interval', 'mean_interval', 'BothOrders',
+           'both_orders', 'rate_of', 'averaged', 'plain_rates', 'between_share', 'about_replies', 'corrected',
            'bias_chart', 'length_controlled', 'longer_preferred', 'win_rates', 'rates_as_json', 'habit_warnings',
            'strengths', 'strengths_chart']
 
@@ -124,26 +124,6 @@ def mean_interval(mean: float, deviation: float, count: int, confidence: float) 
     half = float(stdtrit(count - 1, (1 + confidence) / 2)) * math.sqrt(variance / (total - 1))
     return max(0.0, centre - half), min(1.0, centre + half)
 
-# %% ../nbs/07d_bias.ipynb #cae450aa
-def between_share(judgements: list[dict], contrast: str, confidence: float = 0.95) -> dict:
-    "Share of the variance of a reply's score that lies between tweets, as `rate_of` gives a rate"
-    import numpy
-    from scipy.stats import f
-
-    groups = list(sample_scores(judgements, contrast).values())
-    tweets, rows = len(groups), sum(map(len, groups))
-    if tweets < 3 or rows - tweets < 2: return _no_rate("one reply a tweet; `samples` of stage 05", tweets)
-    means = numpy.array([numpy.mean(some) for some in groups])
-    sizes, grand = numpy.array(list(map(len, groups))), sum(map(sum, groups)) / rows
-    within = sum(numpy.var(some) * len(some) for some in groups) / (rows - tweets)
-    between = float((sizes * (means - grand) ** 2).sum()) / (tweets - 1)
-    if between + within < 1e-12: return _no_rate("all scores are alike", tweets)
-    each = (rows - (sizes**2).sum() / rows) / (tweets - 1)  # replies a tweet
-    share = lambda ratio: min(1.0, max(0.0, (ratio - 1) / (ratio - 1 + each)))
-    ratio, tail = between / max(within, 1e-12), (1 - confidence) / 2
-    low, high = (float(share(ratio / f.ppf(end, tweets - 1, rows - tweets))) for end in (1 - tail, tail))
-    return {"estimate": float(share(ratio)), "low": low, "high": high, "tweets": tweets}
-
 # %% ../nbs/07d_bias.ipynb #07d00031
 RATES = {  # each with its interval over tweets
     "adjusted": "both orders averaged, a tie is half: this one decides",
@@ -254,6 +234,26 @@ def plain_rates(both: BothOrders, confidence: float) -> dict[str, dict]:
         "swap consistency": same,
         "first preferred": mean((one + 1 - other) / 2 for one, other in answers),
     }
+
+# %% ../nbs/07d_bias.ipynb #cae450aa
+def between_share(judgements: list[dict], contrast: str, confidence: float = 0.95) -> dict:
+    "Share of the variance of a reply's score that lies between tweets, as `rate_of` gives a rate"
+    import numpy
+    from scipy.stats import f
+
+    groups = list(sample_scores(judgements, contrast).values())
+    tweets, rows = len(groups), sum(map(len, groups))
+    if tweets < 3 or rows - tweets < 2: return _no_rate("one reply a tweet; `samples` of stage 05", tweets)
+    means = numpy.array([numpy.mean(some) for some in groups])
+    sizes, grand = numpy.array(list(map(len, groups))), sum(map(sum, groups)) / rows
+    within = sum(numpy.var(some) * len(some) for some in groups) / (rows - tweets)
+    between = float((sizes * (means - grand) ** 2).sum()) / (tweets - 1)
+    if between + within < 1e-12: return _no_rate("all scores are alike", tweets)
+    each = (rows - (sizes**2).sum() / rows) / (tweets - 1)  # replies a tweet
+    share = lambda ratio: min(1.0, max(0.0, (ratio - 1) / (ratio - 1 + each)))
+    ratio, tail = between / max(within, 1e-12), (1 - confidence) / 2
+    low, high = (float(share(ratio / f.ppf(end, tweets - 1, rows - tweets))) for end in (1 - tail, tail))
+    return {"estimate": float(share(ratio)), "low": low, "high": high, "tweets": tweets}
 
 # %% ../nbs/07d_bias.ipynb #07d00041
 def about_replies(both: BothOrders):

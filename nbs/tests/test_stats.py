@@ -340,7 +340,8 @@ def test_the_adjusted_reading_says_what_the_verdict_says():
     decided = decide(tweet_scores(judged, "tuned-base")[0])
     table = {row["reading"]: row for row in robustness(judged, [], decided, PARAMS)}
     assert decided.decision == table["adjusted"]["word"] == "INCONCLUSIVE" and not table["adjusted"]["changes"]
-    assert table["conservative"]["word"] == "GO" and table["conservative"]["changes"]  # which asks for no coin
+    assert table["conservative"]["word"] == "INCONCLUSIVE" and not table["conservative"]["changes"]  # the same answers, and the same coin
+    assert table["corrected"]["word"] == "GO" and table["corrected"]["changes"]  # an equation asks for no coin
 
 
 def test_variants_are_read_at_the_level_that_decides():

@@ -57,7 +57,7 @@ def schedule(rows: int, params: TrainParams) -> dict:
     return {
         "steps per epoch": per_epoch, "steps": steps,
         "warm-up steps": math.ceil(steps * params.warmup_share),
-        "evaluated at": list(range(params.evaluate_steps, steps + 1, params.evaluate_steps)),
+        "evaluated at": [*range(params.evaluate_steps, steps, params.evaluate_steps), steps],
     }
 
 # %% ../nbs/06b_budget.ipynb #4cfc6796
@@ -96,21 +96,19 @@ FOUNDING = TrainParams(max_steps=0, evaluate_steps=50, log_steps=10, gradient_ch
 # %% ../nbs/06b_budget.ipynb #66bc70ef
 def problems(work: dict, params: TrainParams) -> list[str]:
     "What makes these steps pointless, each with the numbers and a way out"
-    steps, done, needed = work["steps"], len(work["evaluated at"]), params.patience + 1
-    every, near, found = params.evaluate_steps, max(1, steps // needed), []
+    steps, seen, needed = work["steps"], len(work["evaluated at"]), params.patience + 1
+    before, near, found = sum(step < steps for step in work["evaluated at"]), (steps - 1) // needed, []
     if near > params.log_steps: near -= near % params.log_steps
     if work["warm-up steps"] >= steps:
         found.append(
             f"the warm-up takes {work['warm-up steps']} of {steps} steps: the learning rate never reaches"
             f" {params.learning_rate:g}; lower warmup_share from {params.warmup_share:g} or train longer"
         )
-    if not done:
-        found.append(f"no evaluation in {steps} steps; lower evaluate_steps from {every} to {near}")
-    elif done < needed:
-        way = f"lower evaluate_steps from {every} to {near}" if steps >= needed else "train longer"
+    if before < needed:
+        way = f"lower evaluate_steps from {params.evaluate_steps} to {near}" if near else "train longer"
         found.append(
-            f"early stopping cannot fire: patience {params.patience} needs {needed} evaluations, and"
-            f" {steps} steps have {done}; {way}"
+            f"early stopping cannot fire: patience {params.patience} needs {needed} evaluations before the"
+            f" last step, and {steps} steps have {seen}, {before} of them before it; {way}"
         )
     return found
 
@@ -152,7 +150,7 @@ def shape_of(model) -> Shape:
 
         try:
             model = AutoConfig.from_pretrained(find_model(model))
-        except OSError:
+        except (OSError, ValueError):  # not there, or not a model's
             known = f"give a folder, or one of {[*PUBLISHED]}"
             raise StageError(f"the configuration of {model!r} cannot be read; {known}") from None
     if model.model_type not in FAMILIES:

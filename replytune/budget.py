@@ -6,8 +6,8 @@
 __all__ = ['SHUFFLES', 'FOUNDING', 'FAMILIES', 'PUBLISHED', 'NF4_BYTES', 'NF4_TABLES', 'OPTIMIZER_BYTES', 'TILE', 'FRAMEWORK',
            'HEADROOM', 'UTILISATION', 'SETUP_MINUTES', 'THIRD_PARTY', 'CARDS', 'padding_share', 'packed', 'schedule',
            'work_of', 'work', 'problems', 'Shape', 'shape_of', 'parameter_counts', 'weight_bytes', 'adapter_bytes',
-           'token_bytes', 'loss_bytes', 'memory_estimate', 'memory_chart', 'batch_flops', 'Card', 'time_estimate',
-           'cards_chart', 'budget', 'peak_memory']
+           'adapted', 'token_bytes', 'loss_bytes', 'memory_estimate', 'memory_chart', 'batch_flops', 'Card',
+           'time_estimate', 'cards_chart', 'budget', 'peak_memory']
 
 # %% ../nbs/06b_budget.ipynb #7ae63a72
 import math
@@ -104,7 +104,7 @@ def problems(work: dict, params: TrainParams) -> list[str]:
             f"the warm-up takes {work['warm-up steps']} of {steps} steps: the learning rate never reaches"
             f" {params.learning_rate:g}; lower warmup_share from {params.warmup_share:g} or train longer"
         )
-    if before < needed:
+    if params.patience and before < needed:
         way = f"lower evaluate_steps from {params.evaluate_steps} to {near}" if near else "train longer"
         found.append(
             f"early stopping cannot fire: patience {params.patience} needs {needed} evaluations before the"
@@ -163,14 +163,14 @@ def shape_of(model) -> Shape:
     )
 
 # %% ../nbs/06b_budget.ipynb #066b98da
-def parameter_counts(shape: Shape, rank: int = 16) -> dict[str, int]:
-    "Numbers in each part of a model, and in an adapter of this rank on its seven projections"
+def parameter_counts(shape: Shape, rank: int = 16, adapted: list[str] = PROJECTIONS) -> dict[str, int]:
+    "Numbers in each part of a model, and in an adapter of this rank on these of its projections"
     sizes, embeddings = shape.matrices().values(), shape.vocabulary * shape.hidden
     norms = shape.layers * (2 * shape.hidden + 2 * shape.width * shape.head_norms) + shape.hidden
     return {
         "projections": shape.layers * sum(inputs * outputs for inputs, outputs in sizes),
         "embeddings": embeddings, "head": 0 if shape.tied else embeddings, "norms": norms,
-        "adapter": shape.layers * sum(rank * (inputs + outputs) for inputs, outputs in sizes),
+        "adapter": shape.layers * sum(rank * sum(shape.matrices()[name]) for name in adapted),
         "modules": shape.layers * len(PROJECTIONS),
     }
 
@@ -195,7 +195,12 @@ def adapter_bytes(shape: Shape, params: TrainParams, precision: Precision) -> fl
     "Bytes of the adapter with its gradients and the optimizer's state"
     copies = 0 if precision.compute == "float32" else 2
     each = 4 + 4 + OPTIMIZER_BYTES.get(params.optimizer, 8) + copies
-    return each * parameter_counts(shape, params.rank)["adapter"]
+    return each * parameter_counts(shape, params.rank, adapted(params))["adapter"]
+
+
+def adapted(params: TrainParams) -> list[str]:
+    "The projections that carry an adapter: all seven, or those that the parameters name"
+    return getattr(params, "target_modules", PROJECTIONS)
 
 # %% ../nbs/06b_budget.ipynb #9ebe9862
 def token_bytes(shape: Shape, params: TrainParams, precision: Precision, gpu: bool = True) -> float:
@@ -205,9 +210,10 @@ def token_bytes(shape: Shape, params: TrainParams, precision: Precision, gpu: bo
     norms = 4 * (2 * shape.hidden + (queries + keys) * shape.head_norms)
     attention = number * (2 * queries + 2 * keys)
     feed_forward = number * 3 * shape.inner
-    inputs = [size for size, _ in shape.matrices().values()]
-    if params.dropout: adapters = (number + (1 if gpu else 4)) * sum(inputs)  # and what was dropped
-    else: adapters = number * (2 * shape.hidden + queries + shape.inner)  # each input once
+    inputs = {name: shape.matrices()[name][0] for name in adapted(params)}
+    shared = {source: inputs[name] for name, source in zip(PROJECTIONS, "aaabccd") if name in inputs}
+    if params.dropout: adapters = (number + (1 if gpu else 4)) * sum(inputs.values())  # and what was dropped
+    else: adapters = number * sum(shared.values())  # each input once
     return norms + attention + feed_forward + adapters + number * params.rank * len(inputs)
 
 # %% ../nbs/06b_budget.ipynb #cadc4447
@@ -293,7 +299,7 @@ def batch_flops(
     scored: float,  # positions the head is computed for
 ) -> float:
     "Operations of one batch, forwards and backwards"
-    counts, again = parameter_counts(shape, params.rank), params.gradient_checkpointing
+    counts, again = parameter_counts(shape, params.rank, adapted(params)), params.gradient_checkpointing
     frozen, adapter = counts["projections"] * (4 + 2 * again), counts["adapter"] * (6 + 2 * again)
     attention = shape.layers * shape.heads * shape.width * length * (14 + 4 * again)
     return positions * (frozen + adapter + attention) + 6 * scored * shape.hidden * shape.vocabulary
@@ -355,11 +361,12 @@ def cards_chart(rows: list[dict], note: str = "") -> Chart:
             low, high = row["minutes"]
             colour = COLOURS["tuned"] if row["fits"] else COLOURS["null"]
             axes.plot([low, high], [place, place], color=colour, linewidth=6, solid_capstyle="butt")
-            said = f"${row['dollars'][0]:.2f} to ${row['dollars'][1]:.2f}"
+            said = "{:.2f} to {:.2f} dollars".format(*row["dollars"])  # a $ would begin a formula
             axes.text(high + 0.5, place, said if row["fits"] else "does not fit", va="center")
         axes.axvline(SETUP_MINUTES, color="black", linewidth=0.8, linestyle=":")
         axes.set(yticks=range(len(rows)), yticklabels=[row["card"] for row in rows[::-1]])
-        axes.set(xlabel="minutes; dotted: set up", xlim=(0, 1.35 * max(row["minutes"][1] for row in rows)))
+        axes.set(xlabel="minutes, left of the dotted line to set up", ylim=(-0.6, len(rows) - 0.4))
+        axes.set(xlim=(0, 1.45 * max(row["minutes"][1] for row in rows)))
 
     alt = "; ".join(
         f"{row['card']} {row['minutes'][0]} to {row['minutes'][1]} minutes,"

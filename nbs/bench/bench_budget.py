@@ -100,7 +100,7 @@ if __name__ == "__main__":
         size, batch, length, again = sys.argv[2:]
         print(json.dumps(one(size, int(batch), int(length), again == "1")))
         raise SystemExit
-    for size, name in (("middle", "Qwen3, 8 layers of 512"), ("smollm2", "SmolLM2-135M's shape")):
+    for size, name in (("middle", "Qwen3 of 59M"), ("smollm2", "SmolLM2-135M")):
         for batch, length, again in ((4, 128, False), (4, 128, True), (1, 256, False)):
             found = measured(size, batch, length, again)
             case = f"{name}, {batch} × {length}{', checkpointed' if again else ''}"

@@ -11,7 +11,7 @@ from replytune.run import sample_rows
 from replytune.models import Precision, find_model, load_model, load_tokenizer
 from replytune.train import PROJECTIONS, TrainParams, build_trainer
 from replytune.budget import (
-    CARDS, FOUNDING, NF4_TABLES, batch_flops, budget, memory_estimate, packed, padding_share, parameter_counts, problems,
+    CARDS, FOUNDING, NF4_TABLES, adapted, batch_flops, budget, memory_estimate, packed, padding_share, parameter_counts, problems,
     schedule, shape_of, token_bytes, weight_bytes, work_of,
 )
 
@@ -104,6 +104,16 @@ def test_counts_are_those_of_the_real_model(model):
     assert total == counts["projections"] + counts["embeddings"] + counts["head"] + counts["norms"]
     assert counts["adapter"] == sum(parameter.numel() for parameter in real.parameters() if parameter.requires_grad)
     assert counts["modules"] == sum(hasattr(module, "lora_A") for module in real.modules())
+
+
+def test_fewer_projections_cost_less():
+    "Whatever name the parameters give the projections by; all seven without one"
+    from types import SimpleNamespace
+
+    few = SimpleNamespace(**TrainParams().model_dump() | {"target_modules": ["q_proj", "v_proj"]})
+    shape = shape_of("Qwen/Qwen3-8B")
+    assert parameter_counts(shape, 16, adapted(few))["adapter"] == 7_667_712  # as transformers and PEFT count it
+    assert adapted(TrainParams()) == PROJECTIONS and token_bytes(shape, few, NF4) < token_bytes(shape, TrainParams(), NF4)
 
 
 def test_the_published_shape_is_that_of_the_configuration():

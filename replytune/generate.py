@@ -341,6 +341,8 @@ def _own_settings(arm: str, params: GenerateParams, names: tuple) -> dict:
     if unknown := sorted(own.keys() - {*names, "samples"}):
         known = ", ".join((*names, "samples"))
         raise StageError(f"arm_settings of {arm}: {unknown[0]!r} is unknown; known are {known}")
+    if own.get("samples", 1) not in range(1, 17):
+        raise StageError(f"arm_settings of {arm}: samples {own['samples']:g}; a whole number from 1 to 16")
     if own.get("temperature") == 0 and own.get("samples", params.samples) > 1:
         raise StageError(f"arm_settings of {arm}: at temperature 0 all samples are one; samples: 1")
     return own

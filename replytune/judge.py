@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['JUDGES', 'Answer', 'Arms', 'ANSWERS', 'MEASURES', 'OF_THE_JUDGE', 'FLAGGED', 'SCORES', 'INTERVAL', 'REGISTERED',
-           'PLANNED', 'SHAPELESS', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored', 'Score', 'Question',
-           'Judge', 'score_of', 'by_tweet', 'reply_at', 'comparisons', 'answer_key', 'answers_of', 'drop_unusable',
-           'Evidence', 'turned_down_for_likes', 'judgements', 'ratings', 'variants_of', 'variant_rows', 'all_questions',
-           'within_budget', 'ask_together', 'worth_asking', 'measurement', 'planned_rule', 'to_measure',
-           'measured_before', 'register', 'measure', 'judge_stage']
+           'PLANNED', 'SHAPELESS', 'UNSAID', 'check_judge', 'JudgeParams', 'Cost', 'Verdict', 'Unscored', 'Score',
+           'Question', 'Judge', 'score_of', 'by_tweet', 'reply_at', 'comparisons', 'answer_key', 'answers_of',
+           'drop_unusable', 'Evidence', 'turned_down_for_likes', 'judgements', 'ratings', 'variants_of', 'variant_rows',
+           'all_questions', 'within_budget', 'ask_together', 'worth_asking', 'measurement', 'planned_rule',
+           'to_measure', 'measured_before', 'register', 'measure', 'judge_stage']
 
 # %% ../nbs/07_judge.ipynb #235daab5
 import json
@@ -191,12 +191,13 @@ def comparisons(contrasts: list[str], arms: Arms) -> list[dict]:
         one, _, other = contrast.partition("-")
         if missing := {one, other} - set(arms):
             raise StageError(f"contrast {contrast!r}: no arm {sorted(missing)}; arms are {', '.join(arms)}")
-        every = arms[one].keys() | arms[other].keys()
+        every, both = arms[one].keys() | arms[other].keys(), arms[one].keys() & arms[other].keys()
         if any(every - arms[arm].keys() and not ARMS[arm].partial for arm in (one, other)):
             raise StageError(f"contrast {contrast!r}: the two arms answered different tweets")
         rows += [
             {"contrast": contrast, "tweet_id": id, "sample": sample, "first": first, "second": second}
-            for id in sorted(arms[one].keys() & arms[other].keys(), key=int)
+            | ({} if len(arms[one][id]) == len(arms[other][id]) else {"repeated": True})
+            for id in sorted(both, key=int)
             for sample in range(max(len(arms[one][id]), len(arms[other][id])))
             for first, second in ((one, other), (other, one))
         ]
@@ -462,17 +463,22 @@ def worth_asking(judge: Judge, given: Evidence, controls: list[dict], about_arms
 # %% ../nbs/07_judge.ipynb #07r10001
 REGISTERED, PLANNED = "registered.json", "planned.json"
 SHAPELESS = {  # parameters of stages 05, 07 and 08 that shape neither a reply nor an answer nor a word
-    "made": "run arms base_url batch_size concurrency split tweets_max seed",  # each row keeps its own seed
+    "made": "run arms base_url batch_size concurrency split tweets_max open_max seed",  # rows keep their seed
     "settings": "run contrasts batches choose_on_test concurrency despite_controls dollars_max rate_arms"
     " dollars_per_million_in dollars_per_million_out judge_url retry_unusable",
     "rule": "run looks power permutations resamples seed",
 }
 
 
+# left out while so: older runs did not name them
+UNSAID = {"samples": 1, "engine": "transformers", "served_model": "", "served_tuned": ""}
+
+
 def measurement(judge: Judge, given: Evidence, made: dict, rule: dict) -> dict:
     "What is measured: its key, and what the key is made of"
     named = sorted({arm for each in given.params.contrasts for arm in each.split("-")})
     rows = [row for arm in named for replies in given.arms[arm].values() for row in replies]
+    made = {name: value for name, value in made.items() if UNSAID.get(name, ...) != value}
     parameters = {"made": made, "settings": given.params.model_dump(mode="json"), "rule": rule}
     shaped = {
         name: {each: value for each, value in values.items() if each not in SHAPELESS[name].split()}

@@ -431,6 +431,10 @@ def own_row(
     tweets, judge, rule = stats["n_tweets"], stats["judge"], stats["rule"]
     if stats["estimate"] is None or stats["level"] is None:
         return {"tweets": tweets, "false GO": unavailable(f"{tweets} scored tweets")}
+    shared = stats.get("between tweets", {}).get(stats.get("contrast"), {}).get("estimate")
+    if isinstance(shared, float):
+        several = "several replies a tweet: what is counted here is one; `plan` takes icc and samples"
+        return {"tweets": tweets, "false GO": unavailable(several)}
     if stats["level"] < 1e-9:
         return {"tweets": tweets, "false GO": unavailable("so early a look decides nothing")}
     ties, settings = ties_of(stats), tuple(stats["settings"])

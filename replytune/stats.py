@@ -356,7 +356,7 @@ def _counting(variants: list[dict], contrast: str, tweets: int) -> list[dict]:
 
 # %% ../nbs/08_stats.ipynb #08w00040
 READINGS = ("adjusted", "conservative", "corrected", "length-controlled", "both ended")
-LEFT_OUT = {  # tweets that a reading does without
+LEFT_OUT = {  # comparisons that a reading does without, in both orders
     "both replied": lambda row: "missing" in (row.get("decided_by") or ""),
     "without flagged replies": lambda row: row.get("flagged", False),
 }
@@ -374,8 +374,8 @@ def robustness(
     asked = [row for row in judgements if row["contrast"] == params.primary]
     thrown = averaged(both_orders(asked, params.primary))
     for name, out in LEFT_OUT.items():
-        gone = {row["tweet_id"] for row in asked if out(row)}
-        rest = [row for row in asked if row["tweet_id"] not in gone]
+        gone = {(row["tweet_id"], row.get("sample", 0)) for row in asked if out(row)}
+        rest = [row for row in asked if (row["tweet_id"], row.get("sample", 0)) not in gone]
         if not gone or not rest: continue
         rows[name] = win_rates(rest, params.primary, 1 - 2 * decided.level)["adjusted"]
         thrown[name] = list(tweet_scores(rest, params.primary)[0].values())

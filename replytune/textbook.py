@@ -346,12 +346,14 @@ def textbook(
 ) -> dict:
     "The textbook's numbers on one contrast, unpaired and paired: numbers or `{'unavailable': reason}`"
     tweets, one, other, left_out = paired_scores(ratings, contrast)
-    effects, gap = cohens_d(one, other, confidence), mean_difference(one, other, confidence)
+    first = [row for row in ratings if row.get("sample", 0) == 0]  # means of several scatter less
+    _, mine, theirs, _ = paired_scores(first, contrast)
+    effects, gap = cohens_d(mine, theirs, confidence), mean_difference(one, other, confidence)
     numbers = {
-        **mann_whitney(one, other), **effects, **gap, **paired_tests(one, other),
+        **mann_whitney(mine, theirs), **effects, **gap, **paired_tests(one, other),
         "improvement_percent": improvement_percent(one, other),
     }
-    numbers["correlation"], word = correlation(one, other), founding_verdict(one, other)
+    numbers["correlation"], word = correlation(one, other), founding_verdict(mine, theirs)
     return {
         "contrast": contrast, "n_tweets": len(tweets), "left_out": left_out, "confidence": confidence,
         **{name: number_or_reason(value) for name, value in numbers.items()},

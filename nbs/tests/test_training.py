@@ -1,5 +1,6 @@
 """Training on the production path: gradients survive an evaluation, the adapter is what plain PEFT loads, checks refuse what cannot work."""
 import math
+import shutil
 from pkgutil import resolve_name
 
 import pytest
@@ -9,11 +10,32 @@ from replytune.run import TOYS, sample_rows
 from replytune.models import Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned
 from replytune.files import asset, sha256
 from replytune.generate import SYSTEM, build_prompt, find_neighbours, messages
-from replytune.train import PROJECTIONS, TrainParams, build_trainer, save_adapter, training_plan, training_row, training_rows
+from replytune.train import FINISHED, PROJECTIONS, TrainParams, build_trainer, loss_rows, loss_warnings, save_adapter, train_adapter, training_plan, training_row, training_rows
 
 PAGES = "00h 05 06"
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
+PLAIN = Precision("none", "float32")
+FEW = [pair for pair in PAIRS if pair.split == "train"][:32] + [pair for pair in PAIRS if pair.split == "dev"][:6]
+# the loss falls by less than 0.05 between two evaluations: patience 1 ends this after the second of six
+STOPPED = TrainParams(max_steps=24, evaluate_steps=4, accumulation=1, learning_rate=0.02, patience=1, improvement_min=0.05)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    "A training that early stopping ended: its folder and what it said"
+    folder = tmp_path_factory.mktemp("stopped")
+    return folder, train_adapter(STOPPED, "tiny-qwen3", PLAIN, FEW, folder / "checkpoints", folder / "adapter")
+
+
+def unsigned(stopped, folder):
+    "A copy of it, as a kill leaves it that comes before the end was noted"
+    shutil.copytree(stopped[0] / "checkpoints", folder / "checkpoints")
+    (folder / "checkpoints" / FINISHED).unlink()
+    return folder / "checkpoints", folder / "adapter"
+
+
+def weights(adapter) -> str: return sha256(adapter / "adapter_model.safetensors")
 
 
 def lora_gradients(model, batch) -> list:
@@ -106,8 +128,8 @@ def test_the_exact_production_settings_train_on_the_toy(tmp_path):
     rows, _ = training_rows(tokenizer, PAIRS[:16], params.max_length)
     trainer = build_trainer(load_model("tiny-qwen3", precision), tokenizer, rows, rows[:8], params, tmp_path / "checkpoints")
     trainer.train()
-    evaluations = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
-    assert len(evaluations) == 3 and evaluations[-1] < evaluations[0] - 0.05
+    evaluations = [row["eval_dev_loss"] for row in trainer.state.log_history if "eval_dev_loss" in row]
+    assert len(evaluations) == 4 and evaluations[-1] < evaluations[0] - 0.05
     save_adapter(trainer, tmp_path / "adapter", "tiny-qwen3")
     assert "/" not in (tmp_path / "adapter/adapter_config.json").read_text().split('"base_model_name_or_path": "')[1].split('"')[0]
     tuned, base = load_tuned("tiny-qwen3", precision, tmp_path / "adapter"), load_model("tiny-qwen3", precision)
@@ -134,3 +156,69 @@ def test_too_long_pairs_are_counted_and_never_cut():
 def test_neighbours_never_come_from_the_held_out_side():
     held_out = [pair for pair in PAIRS if pair.split == "test"]
     with pytest.raises(StageError, match="train split only"): find_neighbours(held_out, PAIRS, None, 3)
+
+
+def test_stopped_early_and_killed_before_it_was_signed_it_ends_where_it_had_ended(stopped, tmp_path):
+    "The trainer clears the stop when it begins, and would train to another evaluation and keep another adapter"
+    folder, adapter = unsigned(stopped, tmp_path)
+    rows, counts = train_adapter(STOPPED, "tiny-qwen3", PLAIN, FEW, folder, adapter)
+    assert stopped[1][1]["steps"] == 8 < 24 and (rows, counts) == stopped[1]
+    assert weights(adapter) == weights(stopped[0] / "adapter")
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json", "adapter_model.safetensors", "adapter_config.json"])
+@pytest.mark.parametrize("left", [0.6, 0.0], ids=["cut", "empty"])
+def test_a_half_written_newest_checkpoint_gives_way_to_the_one_before(stopped, name, left, tmp_path, capsys):
+    folder, adapter = unsigned(stopped, tmp_path)
+    file = folder / "checkpoint-8" / name
+    file.write_bytes(file.read_bytes()[:int(file.stat().st_size * left)])
+    rows, counts = train_adapter(STOPPED, "tiny-qwen3", PLAIN, FEW, folder, adapter)
+    assert rows == stopped[1][0] and weights(adapter) == weights(stopped[0] / "adapter")
+    told = "checkpoint-8 is damaged (" + name
+    assert counts["notes"][0].startswith(told) and "goes on from checkpoint-4" in counts["notes"][-1] and told in capsys.readouterr().err
+
+
+def token_mean(model, rows) -> float:
+    "Negative log-likelihood per reply token over all rows, by hand"
+    import torch
+    total, count = 0.0, 0
+    for row in rows:
+        with torch.no_grad(): scores = model(torch.tensor([row["input_ids"]])).logits[0, :-1].float().log_softmax(-1)
+        for place, label in enumerate(row["labels"][1:]):
+            if label != -100: total, count = total - float(scores[place, label]), count + 1
+    return total / count
+
+
+def test_the_dev_loss_is_the_mean_over_reply_tokens_from_before_the_first_step_on(tmp_path):
+    "Batches of unequal length would weigh alike in a mean of their means; the untouched model is on the curve, and as many train rows beside dev's"
+    tokenizer = load_tokenizer("tiny-qwen3")
+    pairs = sorted(PAIRS, key=lambda pair: len(pair.reply))
+    dev, train = (training_rows(tokenizer, some, 512)[0] for some in (pairs[:4] + pairs[-1:], PAIRS[:10]))
+    params = TrainParams(max_steps=2, evaluate_steps=2, batch_size=2, accumulation=1, dropout=0.0, learning_rate=0.02)
+    trainer = build_trainer(load_model("tiny-qwen3", PLAIN), tokenizer, train, dev, params, tmp_path)
+    before = load_model("tiny-qwen3", PLAIN)
+    expected = [token_mean(before, dev), token_mean(before, train[::2])]
+    trainer.train()
+    rows = loss_rows(trainer.state.log_history)
+    assert [row["step"] for row in rows if "dev" in row] == [0, 2] == [row["step"] for row in rows if "train_eval" in row]
+    assert [rows[0].get("dev"), rows[1].get("train_eval")] == pytest.approx(expected, rel=3e-6)
+    assert rows[-2]["dev"] == pytest.approx(token_mean(trainer.model.eval(), dev), rel=3e-6) == trainer.state.best_metric
+    batches = [token_mean(before, dev[:2]), token_mean(before, dev[2:4]), token_mean(before, dev[4:])]
+    assert abs(sum(batches) / 3 - expected[0]) > 1e-4, "these rows cannot tell the two means apart"
+
+
+def test_no_step_has_a_learning_rate_of_zero(tmp_path):
+    tokenizer = load_tokenizer("tiny-qwen3")
+    rows, _ = training_rows(tokenizer, PAIRS[:8], 512)
+    params = TrainParams(max_steps=6, evaluate_steps=6, log_steps=1, batch_size=2, accumulation=1, warmup_share=0.3)
+    trainer = build_trainer(load_model("tiny-qwen3", PLAIN), tokenizer, rows, rows[:2], params, tmp_path)
+    trainer.train()
+    rates = [row["learning_rate"] for row in trainer.state.log_history if "learning_rate" in row]
+    assert rates[:2] == pytest.approx([1e-4, 2e-4]) and rates[2:] == sorted(rates[2:], reverse=True) and rates[-1] == pytest.approx(2e-6)
+
+
+def test_a_gap_and_a_dev_loss_that_never_fell_are_said():
+    rows = [{"step": 0, "dev": 5.0, "train_eval": 4.9}, {"step": 2, "dev": 4.8, "train_eval": 4.49}, {"step": 4, "dev": 4.9, "train_eval": 4.7}]
+    assert ["at step 2 the dev loss is 0.31 above the train loss (0.10 before the first step)" in said for said in loss_warnings(rows, 2)] == [True]
+    assert loss_warnings(rows[:1] + rows[2:], 4) == [] and "never fell" in loss_warnings([rows[0], rows[2] | {"dev": 5.0}], 4)[-1]
+    assert loss_warnings([{"step": 2, "train": 1.0}, {"step": 2, "dev": 4.0}], 2) == []

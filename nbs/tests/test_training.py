@@ -5,12 +5,16 @@ from pkgutil import resolve_name
 
 import pytest
 
-from replytune.schema import Pair, StageError
+from replytune.schema import Pair, ParameterError, StageError
 from replytune.run import TOYS, sample_rows
 from replytune.models import Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned
-from replytune.files import asset, sha256
+from replytune.files import asset, resolve, sha256
+from replytune.params import read_params, read_yaml
 from replytune.generate import SYSTEM, build_prompt, find_neighbours, messages
-from replytune.train import FINISHED, PROJECTIONS, TrainParams, build_trainer, loss_rows, loss_warnings, save_adapter, train_adapter, training_plan, training_row, training_rows
+from replytune.train import (
+    FINISHED, PROJECTIONS, TrainParams, build_trainer, damage_of, evaluations_planned, loss_rows, loss_warnings, rows_planned, save_adapter, train_adapter,
+    training_plan, training_row, training_rows,
+)
 
 PAGES = "00h 05 06"
 
@@ -119,8 +123,6 @@ def test_loss_is_the_mean_over_reply_tokens_of_the_step(tmp_path):
 
 def test_the_exact_production_settings_train_on_the_toy(tmp_path):
     "Every setting of the real run but its size: NF4, double quantisation, seven projections, checkpointing, an evaluation in between"
-    from replytune.files import resolve
-    from replytune.params import read_params
     real = read_params(resolve("nbs/params/qwen3-8b.yaml"))
     params = real["06_train"].model_copy(update={"max_steps": 6, "evaluate_steps": 2, "log_steps": 1, "learning_rate": 0.02})
     tokenizer, precision = load_tokenizer("tiny-qwen3"), choose_precision(real["05_generate"].quantization)
@@ -166,8 +168,19 @@ def test_stopped_early_and_killed_before_it_was_signed_it_ends_where_it_had_ende
     assert weights(adapter) == weights(stopped[0] / "adapter")
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json", "adapter_model.safetensors", "adapter_config.json"])
 @pytest.mark.parametrize("left", [0.6, 0.0], ids=["cut", "empty"])
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json", "adapter_model.safetensors", "adapter_config.json"])
+def test_a_checkpoint_is_whole_only_with_every_byte(stopped, name, left, tmp_path):
+    folder, _ = unsigned(stopped, tmp_path)
+    file = folder / "checkpoint-8" / name
+    assert damage_of(file.parent) is None
+    file.write_bytes(file.read_bytes()[:int(file.stat().st_size * left)])
+    assert damage_of(file.parent) == name
+    file.unlink()
+    assert damage_of(file.parent) == name
+
+
+@pytest.mark.parametrize("name, left", [("optimizer.pt", 0.6), ("adapter_model.safetensors", 0.0), ("trainer_state.json", 0.6)])
 def test_a_half_written_newest_checkpoint_gives_way_to_the_one_before(stopped, name, left, tmp_path, capsys):
     folder, adapter = unsigned(stopped, tmp_path)
     file = folder / "checkpoint-8" / name
@@ -222,3 +235,95 @@ def test_a_gap_and_a_dev_loss_that_never_fell_are_said():
     assert ["at step 2 the dev loss is 0.31 above the train loss (0.10 before the first step)" in said for said in loss_warnings(rows, 2)] == [True]
     assert loss_warnings(rows[:1] + rows[2:], 4) == [] and "never fell" in loss_warnings([rows[0], rows[2] | {"dev": 5.0}], 4)[-1]
     assert loss_warnings([{"step": 2, "train": 1.0}, {"step": 2, "dev": 4.0}], 2) == []
+
+
+def test_without_its_best_a_checkpoint_is_not_gone_on_with_and_without_any_it_is_said(stopped, tmp_path, capsys):
+    folder, adapter = unsigned(stopped, tmp_path)
+    shutil.rmtree(folder / "checkpoint-4")
+    (folder / "checkpoint-8/scheduler.pt").unlink()
+    rows, counts = train_adapter(STOPPED, "tiny-qwen3", PLAIN, FEW, folder, adapter)
+    assert counts["notes"][-1] == "training begins again: no checkpoint is whole" in capsys.readouterr().err
+    assert rows == stopped[1][0] and weights(adapter) == weights(stopped[0] / "adapter")
+
+
+def test_a_patience_that_cannot_fire_is_refused_with_the_numbers(monkeypatch):
+    "Before a model is loaded; and the shipped files plan evaluations in which it can"
+    monkeypatch.setattr("replytune.train.load_model", None)
+    founding = TrainParams(max_steps=0, evaluate_steps=50, log_steps=10, patience=3)
+    many = (PAIRS * 4)[:800]
+    pairs = [pair.model_copy(update={"split": "train"}) for pair in many] + FEW[-6:]
+    with pytest.raises(StageError) as error: train_adapter(founding, "tiny-qwen3", PLAIN, pairs, None, None)
+    assert "patience 3 needs 4 evaluations before the last of 100 steps, and one every 50 makes 1: evaluate_steps at most 24, or patience 0" in str(error.value)
+    for every, works in ((24, True), (25, False)):
+        assert bool(training_plan(800, founding.model_copy(update={"evaluate_steps": every, "log_steps": 1}))["warnings"]) is not works
+    assert training_plan(800, founding.model_copy(update={"patience": 0}))["warnings"] == []
+    assert [evaluations_planned(100, every) for every in (50, 30, 100, 101)] == [2, 4, 1, 1]
+    for name, count in (("qwen3-8b", 800), ("sample", 262)):
+        shipped = TrainParams.read(read_yaml(resolve(f"nbs/params/{name}.yaml"))["06_train"])
+        assert shipped.patience and training_plan(count, shipped)["warnings"] == []
+
+
+def test_the_planned_evaluations_are_those_that_happen(tmp_path):
+    tokenizer = load_tokenizer("tiny-qwen3")
+    rows, _ = training_rows(tokenizer, PAIRS[:4], 512)
+    params = TrainParams(max_steps=5, evaluate_steps=2, batch_size=1, accumulation=1)
+    trainer = build_trainer(load_model("tiny-qwen3", PLAIN), tokenizer, rows, rows[:1], params, tmp_path)
+    trainer.train()
+    done = [row["step"] for row in loss_rows(trainer.state.log_history) if "dev" in row]
+    assert done == [0, 2, 4, 5] and len(done) - 1 == evaluations_planned(5, 2)
+
+
+def built(tmp_path, **more):
+    tokenizer = load_tokenizer("tiny-qwen3")
+    rows, _ = training_rows(tokenizer, PAIRS[:12], 512)
+    params = TrainParams(max_steps=1, evaluate_steps=1, batch_size=4, accumulation=3, dropout=0.0, **more)
+    return build_trainer(load_model("tiny-qwen3", PLAIN), tokenizer, rows, rows[:4], params, tmp_path), rows
+
+
+@pytest.mark.parametrize("given, holds", [
+    ({"rank": 4, "alpha": 8}, lambda trainer: scaling(trainer) == 2.0),
+    ({"rank": 4, "alpha": 8, "rslora": True}, lambda trainer: scaling(trainer) == 4.0),
+    ({}, lambda trainer: not any("magnitude" in name for name in named(trainer))),
+    ({"dora": True}, lambda trainer: sum("magnitude" in name for name in named(trainer)) == 14),
+    ({"target_modules": ["q_proj", "down_proj"]}, lambda trainer: {name.split(".lora_")[0].rpartition(".")[2] for name in named(trainer)} == {"q_proj", "down_proj"}),
+    ({}, lambda trainer: len(named(trainer)) == 28 and len(trainer.train_dataset) == 12),
+    ({"packing": True}, lambda trainer: 1 < len(trainer.train_dataset) < 12 and len(trainer.eval_dataset["dev"]) == 4),
+], ids=["scaling", "rslora", "no dora", "dora", "two modules", "all modules", "packing"])
+def test_a_parameter_reaches_the_training(given, holds, tmp_path):
+    trainer, _ = built(tmp_path, **given)
+    assert holds(trainer)
+    trainer.train()
+    assert math.isfinite(trainer.state.best_metric)
+
+
+def scaling(trainer) -> float: return next(layer.scaling["default"] for layer in trainer.model.modules() if isinstance(getattr(layer, "scaling", None), dict))
+
+
+def named(trainer) -> list[str]: return [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
+
+
+def test_noise_on_the_embeddings_is_there_while_training_and_nowhere_else(tmp_path):
+    losses = {}
+    for alpha in (0.0, 50.0):
+        trainer, _ = built(tmp_path / str(alpha), neftune_alpha=alpha, learning_rate=1e-9)
+        trainer.train()
+        losses[alpha] = loss_rows(trainer.state.log_history)
+    said = {name: [next(row[name] for row in losses[alpha] if name in row) for alpha in losses] for name in ("train", "dev")}
+    assert abs(said["train"][0] - said["train"][1]) > 1e-3 and said["dev"][0] == said["dev"][1]
+
+
+def test_packed_pairs_do_not_see_each_other(tmp_path):
+    "The first step's loss over all twelve is the one of the pairs alone"
+    trainer, rows = built(tmp_path, packing=True, learning_rate=1e-9)
+    trainer.train()
+    logged = loss_rows(trainer.state.log_history)
+    assert next(row["train"] for row in logged if "train" in row) == pytest.approx(token_mean(load_model("tiny-qwen3", PLAIN), rows), rel=1e-5)
+    assert next(row["dev"] for row in logged if "dev" in row) == pytest.approx(token_mean(load_model("tiny-qwen3", PLAIN), rows[:4]), rel=1e-5)
+    assert rows_planned(rows, TrainParams(packing=True)) == len(trainer.train_dataset)
+
+
+@pytest.mark.parametrize("given, told", [(["q_proj", "c_attn", "Wqkv"], "tiny-qwen3 has no Wqkv, c_attn; it has down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"), (["lm_head"], "has no lm_head")])
+def test_an_unknown_module_is_refused_before_a_model_is_loaded(given, told, monkeypatch):
+    monkeypatch.setattr("replytune.train.load_model", None)
+    with pytest.raises(StageError, match=told): train_adapter(TrainParams(target_modules=given), "tiny-qwen3", PLAIN, FEW, None, None)
+    with pytest.raises(ParameterError, match="target_modules"): TrainParams.read({"target_modules": []})

@@ -31,7 +31,7 @@ from .charts import COLOURS, Chart, counts_table, draw, progress, quiet_librarie
 from .text import fence
 from .vectors import Vectors
 from replytune.models import (
-    Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned, model_hash,
+    Precision, base_name, choose_precision, find_model, load_model, load_tokenizer, load_tuned, model_hash,
     weights_label,
 )
 from .writing import REPLIES, turn_end
@@ -42,6 +42,7 @@ from replytune.generate import (
 )
 from .measures import MeasureParams
 from .learned import learned_of
+from .card import write_card
 
 # %% ../nbs/06_train.ipynb #c6d77467
 def training_row(tokenizer, tweet: str, reply: str) -> dict[str, list[int]]:
@@ -362,11 +363,11 @@ def last_checkpoint(folder: Path, key: str) -> tuple[Path | None, list[str]]:
 
 # %% ../nbs/06_train.ipynb #06d3a4b5
 def save_adapter(trainer, adapter: Path, base: str):
-    "Save the adapter, naming its base as the parameters do and leaving out what holds this machine's paths"
+    "Save the adapter, naming its base without this machine's paths; the card is `write_card`'s"
     trainer.save_model(str(adapter))
-    (adapter / "training_args.bin").unlink(missing_ok=True)
+    for name in ("training_args.bin", "README.md"): (adapter / name).unlink(missing_ok=True)
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base
+    config["base_model_name_or_path"] = base_name(base)
     write_text(adapter / "adapter_config.json", json.dumps(config, indent=2, sort_keys=True))
 
 # %% ../nbs/06_train.ipynb #bf0f9b3c
@@ -432,9 +433,14 @@ def _finished(folder: Path, key: str, adapter: Path) -> tuple[list[dict], dict] 
     "What this very training came to when it ended; without an adapter as it left it, everything is cleared"
     if not (folder / FINISHED).exists(): return None
     known, hashes, history, counts = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-    if known == key and file_hashes(adapter) == hashes: return history, counts
+    if known == key and _hashes_of(adapter) == hashes: return history, counts
     shutil.rmtree(folder)
     return None
+
+
+def _hashes_of(adapter: Path) -> dict[str, str]:
+    "Of what training made; the card tells of the run as well"
+    return {name: used for name, used in file_hashes(adapter).items() if name != "README.md"}
 
 # %% ../nbs/06_train.ipynb #4f2cfcd1
 def _train(trainer, start: Path | None):
@@ -483,7 +489,7 @@ def train_adapter(
     rows = loss_rows(state.log_history)
     warnings = loss_warnings(rows, state.best_global_step)
     told = rows, counts | {"warnings": warnings, "notes": notes}
-    write_text(folder / FINISHED, json.dumps([key, file_hashes(adapter), *told]))
+    write_text(folder / FINISHED, json.dumps([key, _hashes_of(adapter), *told]))
     return told
 
 # %% ../nbs/06_train.ipynb #15e4f990
@@ -503,6 +509,8 @@ def train_stage(params: TrainParams):
         if notes := counts.pop("notes"): stage.notes["checkpoints"] = notes
         stage.counts |= counts
         stage.write("training_log.jsonl", history)
+        label = disclaimer({name: section for name, section in manifest.items() if name < "06"})
+        write_card(adapter, sampled.model, precision, params.model_dump(mode="json"), counts, history, label)
         stage.note("adapter")
         stage.seeds["training"] = params.seed
         load = cache(partial(load_tuned, sampled.model, precision, adapter))

@@ -1,13 +1,17 @@
 """Training on the production path: gradients survive an evaluation, the adapter is what plain PEFT loads, checks refuse what cannot work."""
+import ast
 import math
 import shutil
+import subprocess
+import sys
 from pkgutil import resolve_name
 
 import pytest
 
 from replytune.schema import Pair, ParameterError, StageError
 from replytune.run import TOYS, sample_rows
-from replytune.models import Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned
+from replytune.card import model_card, write_card
+from replytune.models import Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned, model_hash
 from replytune.files import asset, resolve, sha256
 from replytune.params import read_params, read_yaml
 from replytune.generate import SYSTEM, build_prompt, find_neighbours, messages
@@ -16,7 +20,7 @@ from replytune.train import (
     training_plan, training_row, training_rows,
 )
 
-PAGES = "00h 05 06"
+PAGES = "00h 05 05f 06"
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 PLAIN = Precision("none", "float32")
@@ -327,3 +331,62 @@ def test_an_unknown_module_is_refused_before_a_model_is_loaded(given, told, monk
     monkeypatch.setattr("replytune.train.load_model", None)
     with pytest.raises(StageError, match=told): train_adapter(TrainParams(target_modules=given), "tiny-qwen3", PLAIN, FEW, None, None)
     with pytest.raises(ParameterError, match="target_modules"): TrainParams.read({"target_modules": []})
+
+
+PLAIN_PEFT = '''
+import sys
+{code}
+import torch
+assert not any(name.split(".")[0] == "replytune" for name in sys.modules), "the library was there"
+ids = inputs["input_ids"]
+with torch.no_grad():
+    bare = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.bfloat16)(ids).logits
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.bfloat16), ADAPTER).eval()(ids).logits
+    merged = AutoModelForCausalLM.from_pretrained("merged", dtype=torch.bfloat16)(ids).logits
+print("PROMPT", repr(prompt))
+print("MOVED", float((adapted - bare).abs().mean()), float((adapted - merged).abs().mean()))
+'''
+
+
+def test_the_card_is_enough_to_load_and_merge_with_plain_peft_somewhere_else(stopped, tmp_path):
+    "What the card says is run as it stands: another process and folder, no library of ours, only the base's folder filled in"
+    shutil.copytree(stopped[0] / "adapter", tmp_path / "given")
+    write_card(tmp_path / "given", "tiny-qwen3", PLAIN, STOPPED.model_dump(mode="json"), stopped[1][1], stopped[1][0], "pipeline check: invented data")
+    card = (tmp_path / "given/README.md").read_text()
+    code = card.split("```python\n")[1].split("```")[0]
+    assert code.count('"path/to/tiny-qwen3"') == code.count('ADAPTER = "."') == 1
+    shutil.copytree(find_model("tiny-qwen3"), tmp_path / "base")
+    code = code.replace("path/to/tiny-qwen3", str(tmp_path / "base")).replace('ADAPTER = "."', f'ADAPTER = "{tmp_path}/given"')
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run([sys.executable, "-I", "-c", PLAIN_PEFT.format(code=code)], cwd=tmp_path / "elsewhere", capture_output=True, text=True, env={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    prompt = ast.literal_eval(done.stdout.split("PROMPT ")[1].splitlines()[0])
+    assert prompt == build_prompt(load_tokenizer("tiny-qwen3"), "What did your worst outage teach you?")
+    moved, lost = map(float, done.stdout.split("MOVED ")[1].split())
+    assert lost < moved / 5 and {"model.safetensors", "tokenizer.json", "chat_template.jinja"} <= {file.name for file in (tmp_path / "elsewhere/merged").iterdir()}
+    base_hash = model_hash("tiny-qwen3")
+    for said in ("**pipeline check: invented data.**", base_hash, "vllm serve", f"{stopped[1][1]['train pairs']} pairs", '| rank | 16 |', "convert_hf_to_gguf.py"): assert said in card
+    assert "base_model:" not in card
+
+
+def test_no_path_of_this_machine_leaves_with_an_adapter(tmp_path, monkeypatch):
+    "Nor does the empty template; a base in a folder is named by its last part, and the adapter is known to be its"
+    folder = tmp_path / "secret place/my-base"
+    shutil.copytree(find_model("tiny-qwen3"), folder)
+    params = TrainParams(max_steps=1, evaluate_steps=1, accumulation=1, batch_size=2)
+    rows, counts = train_adapter(params, str(folder), PLAIN, FEW, tmp_path / "checkpoints", tmp_path / "adapter")
+    assert not (tmp_path / "adapter/README.md").exists()
+    write_card(tmp_path / "adapter", str(folder), PLAIN, params.model_dump(mode="json"), counts, rows)
+    for file in (tmp_path / "adapter").iterdir(): assert b"secret place" not in file.read_bytes() and str(tmp_path).encode() not in file.read_bytes(), file.name
+    load_tuned(str(folder), PLAIN, tmp_path / "adapter")
+    assert '"base_model_name_or_path": "my-base"' in (tmp_path / "adapter/adapter_config.json").read_text()
+    with pytest.raises(StageError, match="was trained on 'my-base'"): load_tuned("tiny-qwen3", PLAIN, tmp_path / "adapter")
+    assert train_adapter(params, str(folder), PLAIN, FEW, tmp_path / "checkpoints", tmp_path / "adapter") == (rows, counts), "the card is no reason to train again"
+
+
+def test_a_base_of_the_hub_is_named_by_its_id_and_commit(monkeypatch):
+    monkeypatch.setattr("replytune.card.model_hash", lambda name: f"{name}@0123abc")  # no network here
+    counts = {"train pairs": 800, "dev pairs": 80, "steps": 100, "best step": 60}
+    card = model_card("Qwen/Qwen3-8B", Precision("nf4", "bfloat16"), TrainParams(rank=24).model_dump(mode="json"), counts, [{"step": 0, "dev": 3.0}, {"step": 60, "dev": 2.5}])
+    assert "\nbase_model: Qwen/Qwen3-8B\n" in "\n" + card and "(commit 0123abc)" in card and 'BASE = "Qwen/Qwen3-8B"' in card
+    assert "vllm serve Qwen/Qwen3-8B --enable-lora --lora-modules tuned=./adapter --max-lora-rank 32" in card and "nf4, computed in bfloat16" in card

@@ -389,4 +389,4 @@ def test_a_base_of_the_hub_is_named_by_its_id_and_commit(monkeypatch):
     counts = {"train pairs": 800, "dev pairs": 80, "steps": 100, "best step": 60}
     card = model_card("Qwen/Qwen3-8B", Precision("nf4", "bfloat16"), TrainParams(rank=24).model_dump(mode="json"), counts, [{"step": 0, "dev": 3.0}, {"step": 60, "dev": 2.5}])
     assert "\nbase_model: Qwen/Qwen3-8B\n" in "\n" + card and "(commit 0123abc)" in card and 'BASE = "Qwen/Qwen3-8B"' in card
-    assert "vllm serve Qwen/Qwen3-8B --enable-lora --lora-modules tuned=./adapter --max-lora-rank 32" in card and "nf4, computed in bfloat16" in card
+    assert "vllm serve Qwen/Qwen3-8B --enable-lora --lora-modules tuned=./adapter --max-lora-rank 32" in card and "in 4 bits (NF4, double quantisation), computed in bfloat16" in card

@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import sys
+import time
 from pkgutil import resolve_name
 
 import pytest
@@ -335,6 +336,7 @@ def test_an_unknown_module_is_refused_before_a_model_is_loaded(given, told, monk
 
 PLAIN_PEFT = '''
 import sys
+import time
 {code}
 import torch
 assert not any(name.split(".")[0] == "replytune" for name in sys.modules), "the library was there"
@@ -390,3 +392,34 @@ def test_a_base_of_the_hub_is_named_by_its_id_and_commit(monkeypatch):
     card = model_card("Qwen/Qwen3-8B", Precision("nf4", "bfloat16"), TrainParams(rank=24).model_dump(mode="json"), counts, [{"step": 0, "dev": 3.0}, {"step": 60, "dev": 2.5}])
     assert "\nbase_model: Qwen/Qwen3-8B\n" in "\n" + card and "(commit 0123abc)" in card and 'BASE = "Qwen/Qwen3-8B"' in card
     assert "vllm serve Qwen/Qwen3-8B --enable-lora --lora-modules tuned=./adapter --max-lora-rank 32" in card and "in 4 bits (NF4, double quantisation), computed in bfloat16" in card
+
+
+WHOLE = STOPPED.model_copy(update={"patience": 0})
+TRAINS = """
+import sys
+import time
+from pathlib import Path
+sys.path.insert(0, str(Path("nbs/tests").resolve()))
+from test_training import FEW, PLAIN, WHOLE, train_adapter
+train_adapter(WHOLE, "tiny-qwen3", PLAIN, FEW, Path(sys.argv[1]) / "checkpoints", Path(sys.argv[1]) / "adapter")
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train_adapter(WHOLE, "tiny-qwen3", PLAIN, FEW, folder / "checkpoints", folder / "adapter")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["key", "checkpoint-4/adapter_model.safetensors", "checkpoint-8/optimizer.pt", "checkpoint-12/trainer_state.json", "checkpoint-24/rng_state.pth"])
+def test_killed_before_during_and_after_saving_it_ends_in_the_same_adapter(whole, moment, tmp_path):
+    "kill -9 as soon as a file appears: before the first step, in the middle of a checkpoint, after one, and in the last"
+    process = subprocess.Popen([sys.executable, "-c", TRAINS, str(tmp_path)], cwd=resolve("."), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "checkpoints" / moment).exists() and process.poll() is None and time.monotonic() < deadline: time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -9 and not (tmp_path / "checkpoints" / FINISHED).exists()
+    rows, counts = train_adapter(WHOLE, "tiny-qwen3", PLAIN, FEW, tmp_path / "checkpoints", tmp_path / "adapter")
+    assert rows == whole[1][0] and weights(tmp_path / "adapter") == weights(whole[0] / "adapter")
+    print(moment, counts["notes"])

@@ -10,15 +10,15 @@ from pkgutil import resolve_name
 import pytest
 
 from replytune.schema import Pair, ParameterError, StageError
-from replytune.run import TOYS, sample_rows
+from replytune.run import TOYS, Run, sample_copy, sample_rows
 from replytune.card import model_card, write_card
 from replytune.models import Precision, choose_precision, find_model, load_model, load_tokenizer, load_tuned, model_hash
-from replytune.files import asset, resolve, sha256
+from replytune.files import asset, read_rows, resolve, sha256
 from replytune.params import read_params, read_yaml
-from replytune.generate import SYSTEM, build_prompt, find_neighbours, messages
+from replytune.generate import SYSTEM, GenerateParams, build_prompt, find_neighbours, generate_stage, messages
 from replytune.train import (
     FINISHED, PROJECTIONS, TrainParams, build_trainer, damage_of, evaluations_planned, loss_rows, loss_warnings, rows_planned, save_adapter, train_adapter,
-    training_plan, training_row, training_rows,
+    train_stage, training_plan, training_row, training_rows,
 )
 
 PAGES = "00h 05 05f 06"
@@ -423,3 +423,15 @@ def test_killed_before_during_and_after_saving_it_ends_in_the_same_adapter(whole
     rows, counts = train_adapter(WHOLE, "tiny-qwen3", PLAIN, FEW, tmp_path / "checkpoints", tmp_path / "adapter")
     assert rows == whole[1][0] and weights(tmp_path / "adapter") == weights(whole[0] / "adapter")
     print(moment, counts["notes"])
+
+
+def test_the_stage_writes_the_card_with_the_runs_label_and_the_log_from_before_the_first_step():
+    copy = sample_copy("05_generate")
+    generate_stage(GenerateParams(run=str(copy.folder), model="tiny-qwen3", tweets_max=1, max_new_tokens=4, arms=["base", "human", "tuned"]))
+    train_stage(TrainParams(run=str(copy.folder), max_steps=2, learning_rate=0.02, accumulation=1))
+    section, rows = Run(copy.folder).manifest()["06_train"], read_rows(copy / "training_log.jsonl")
+    card = (copy / "adapter/README.md").read_text()
+    assert "**pipeline check: invented data, random toy model" in card and "checkpoints" not in section["notes"]
+    assert section["wrote"]["adapter/README.md"] == sha256(copy / "adapter/README.md")
+    assert {row["step"] for row in rows if "dev" in row} == {row["step"] for row in rows if "train_eval" in row} == {0, 2}
+    assert f"{rows[0]['dev']:.3f} before the first step" in card

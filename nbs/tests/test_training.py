@@ -21,7 +21,7 @@ from replytune.train import (
     train_stage, training_plan, training_row, training_rows,
 )
 
-PAGES = "00h 05 05f 06"
+PAGES = "00h 05 05f 05g 06"
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 PLAIN = Precision("none", "float32")

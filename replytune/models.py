@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PROBE', 'made_once', 'packaged_smollm2', 'tiny_qwen3', 'find_model', 'load_tokenizer', 'Precision',
-           'choose_precision', 'keep_trainable_on_cpu', 'load_model', 'load_tuned', 'model_hash', 'weights_label',
-           'room_of']
+           'choose_precision', 'keep_trainable_on_cpu', 'load_model', 'base_name', 'load_tuned', 'model_hash',
+           'weights_label', 'room_of']
 
 # %% ../nbs/00h_models.ipynb #00ha4
 import importlib
@@ -192,6 +192,11 @@ def _nf4(dtype):
     double = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype, **double)
 
+# %% ../nbs/00h_models.ipynb #aac58543
+def base_name(name: str) -> str:
+    "What an adapter calls its base: the model's name, of a folder the last part"
+    return Path(name).name if name not in TOYS and resolve(name).is_dir() else name
+
 # %% ../nbs/00h_models.ipynb #00hd6
 def load_tuned(
     name: str,  # of the base model
@@ -204,7 +209,7 @@ def load_tuned(
     if not (Path(adapter) / "adapter_config.json").exists():
         raise StageError(f"{adapter} holds no adapter (adapter_config.json); run stage 06 again (FROM=06)")
     made_on = read_json(Path(adapter) / "adapter_config.json").get("base_model_name_or_path")
-    if made_on not in (name, find_model(name)):
+    if made_on not in (name, find_model(name), base_name(name)):
         other = f"the adapter was trained on {made_on!r}, not on {name!r}"
         raise StageError(f"{other}; train one on it (FROM=06)")
     base = load_model(name, precision)

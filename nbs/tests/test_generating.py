@@ -98,7 +98,7 @@ def test_what_the_trainer_feeds_its_model_begins_with_the_prompt_of_generation(t
     tokenizer, pairs = load_tokenizer("tiny-qwen3"), TRAIN[:4]
     rows, _ = training_rows(tokenizer, pairs, 512)
     trainer = build_trainer(load_model("tiny-qwen3", Precision("none", "float32")), tokenizer, rows, rows, TrainParams(max_steps=1, evaluate_steps=1), tmp_path)
-    [batch] = trainer.get_eval_dataloader()
+    [batch] = trainer.get_eval_dataloader("dev")
     for pair, ids, labels in zip(pairs, batch["input_ids"], batch["labels"]):
         [prompt] = asked(tokenizer, [build_prompt(tokenizer, pair.tweet)])
         place = int((labels != -100).nonzero()[0])

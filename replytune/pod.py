@@ -7,7 +7,7 @@ __all__ = ['API', 'PATIENCE', 'LOOKS', 'FULL', 'ADVICE', 'COSTS', 'TRAVEL', 'Pod
            'TurnedAway', 'Unclear', 'read_problem', 'RunPod', 'pod_address', 'list_pods', 'get_pod', 'end_pod',
            'billed_usd', 'container_log', 'Offer', 'offers_of', 'plan_of', 'make_plan', 'pod_folder', 'show_plan',
            'confirmed_plan', 'Event', 'Rental', 'Ledger', 'settle', 'end', 'start_command', 'create_body', 'own_key',
-           'try_offer', 'rent', 'wait_boot', 'stop', 'cost_line']
+           'drop_key', 'try_offer', 'rent', 'wait_boot', 'stop', 'cost_line']
 
 # %% ../nbs/06d_pod.ipynb #9f2771ab
 import hashlib
@@ -426,6 +426,11 @@ def own_key(folder: Path) -> str:
         subprocess.run(["ssh-keygen", *kind, "-f", key], check=True)
     return key.with_suffix(".pub").read_text(encoding="utf-8").strip()
 
+
+def drop_key(folder: Path):
+    "Remove the key when no pod knows it any more"
+    for half in ("key", "key.pub"): (folder / half).unlink(missing_ok=True)
+
 # %% ../nbs/06d_pod.ipynb #2bdabe04
 def try_offer(params: PodParams, api: RunPod, ledger: Ledger, offer: Offer, code: str) -> Rental | None:
     "Rent this GPU; `None`: it is not free. An unclear answer is cleared up before anything else is asked"
@@ -511,7 +516,7 @@ def stop(params: PodParams) -> str:
     if running := settle(api, ledger, LOOKS): end(api, ledger, running, "stopped")
     left = [pod["name"] for pod in list_pods(api) if pod.get("name") in ledger.rentals()]
     if left: raise StageError(f"{left} still run; terminate them in RunPod's console, under Pods")
-    for half in ("key", "key.pub"): (pod_folder(params) / half).unlink(missing_ok=True)
+    drop_key(pod_folder(params))
     return f"no pod of this run is left; {cost_line(ledger)}"
 
 

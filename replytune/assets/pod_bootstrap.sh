@@ -9,13 +9,14 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here"
 # what the vendor put into the container's environment is not in that of an SSH command
 [ -r "${RP_ENVIRONMENT:-/etc/rp_environment}" ] && . "${RP_ENVIRONMENT:-/etc/rp_environment}"
+: "${RUNPOD_POD_ID:=}" "${RUNPOD_API_KEY:=}"
 . ./settings.sh
 . ./pod_stop.sh
 
 say() { printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"; }
 state() { printf '%s\n' "$*" > state.partial && mv state.partial state; say "$*"; }
-give_up() { state "failed: $*"; exit 1; }
-runs() { [ -s "$1.pid" ] && kill -0 "$(cat "$1.pid")" 2>/dev/null; }
+give_up() { state "failed: $*"; echo "$*" >&2; exit 1; }
+runs() { [ -s "$1.pid" ] && grep -qs bootstrap "/proc/$(cat "$1.pid")/cmdline"; }
 
 unpack() { # the project, unless this very one is unpacked
   local want; want="$(sha256sum < project.tar.gz)"
@@ -82,17 +83,15 @@ guard() { # beats while anything is written; stops the pod when it is time
     case "$(cat state)" in
       done* | failed*) [ "$(age state)" -ge "$GRACE_SECONDS" ] && { say "nobody came: stopping"; stop_pod; return; } ;;
       *) if [ "$(age heartbeat)" -ge "$STALE_SECONDS" ]; then end_job "failed: nothing was written for long"; return; fi
-         runs job || state "failed: the job is gone" ;;
+         runs job || { sleep 1; case "$(cat state)" in done* | failed*) ;; *) state "failed: the job is gone" ;; esac; } ;;
     esac
   done
 }
 
-background() { # a part of this script that outlives the connection: under tmux where it is, else nohup
+background() { # a part of this script that outlives the connection
   runs "$1" && return
-  local line="echo \$\$ > $1.pid; exec bash bootstrap.sh $1 >> job.log 2>&1"
   rm -f "$1.pid"
-  if command -v tmux >/dev/null && tmux -L replytune new-session -d -s "$1" "exec setsid -w bash -c '$line'" 2>/dev/null; then :
-  else nohup setsid bash -c "$line" > /dev/null 2>&1 < /dev/null & fi
+  nohup setsid bash -c "echo \$\$ > $1.pid; exec bash bootstrap.sh $1 >> job.log 2>&1" > /dev/null 2>&1 < /dev/null &
   local turn; for turn in $(seq 50); do [ -s "$1.pid" ] && return; sleep 0.1; done
   give_up "$1 does not start"
 }

@@ -243,7 +243,7 @@ def parser() -> argparse.ArgumentParser:
     pod = commands.add_parser("pod", help="rent a GPU for stages 05 and 06, watch it, fetch, end it")
     pod.add_argument("action", choices=POD_ACTIONS)
     pod.add_argument("--run", required=True, help="run folder")
-    pod.add_argument("--settings", default="", help="such as nbs/params/pod.yaml (default: those of the plan)")
+    pod.add_argument("--settings", default="", help="nbs/params/pod.yaml or yours (default: the plan's)")
     pod.add_argument("--confirm", default="", help="the code that the plan prints")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")

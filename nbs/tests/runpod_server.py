@@ -64,6 +64,7 @@ class Machine:
     def stop(self):
         "The power goes: every process that belongs to the pod ends at once"
         if not self.process: return
+        os.killpg(self.process.pid, signal.SIGKILL)  # sshd writes over its own environment, so it is not found below
         mark, mine = f"RP_ENVIRONMENT={self.folder / 'rp_environment'}".encode(), f"RUNPOD_POD_ID={self.pod['id']}".encode()
         for _ in range(3):
             for proc in Path("/proc").glob("[0-9]*"):

@@ -9,7 +9,6 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
@@ -127,7 +126,6 @@ def test_ending_what_is_gone_or_cannot_be_ended(tmp_path):
         end_pod(api, rental.pod_id)
         end_pod(api, rental.pod_id)  # 404 is as good
         assert not server.alive()
-        assert container_log(api, rental.pod_id) == [] if False else True
 
 
 # renting
@@ -180,7 +178,6 @@ def test_a_pod_dearer_than_planned_is_ended(tmp_path):
 def test_the_cap_counts_every_pod_of_the_folder(tmp_path):
     with rehearsal() as server:
         params, api, ledger, plan = ready(tmp_path)
-        params.model_copy()
         ledger.add("creating", "replytune-old-1", gpu=A40, usd_per_hour=7200.0)
         ledger.add("created", "replytune-old-1", pod_id="gone")
         time.sleep(1.1)  # two dollars at this price

@@ -253,7 +253,7 @@ class Cutter:
     "Stands before a port and cuts each connection after so many bytes towards it or from it, some times"
 
     def __init__(self, port: int, limit: int, times: int):
-        self.target, self.limit, self.times, self.cuts = port, limit, times, 0
+        self.target, self.limit, self.times, self.cuts, self.total = port, limit, times, 0, 0
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -269,6 +269,7 @@ class Cutter:
         try:
             while data := one.recv(65536):
                 passed[0] += len(data)
+                self.total += len(data)
                 if passed[0] > self.limit and self.cuts < self.times:
                     self.cuts += 1
                     for each in (one, other): each.shutdown(socket.SHUT_RDWR)
@@ -336,6 +337,7 @@ def test_cut_in_the_middle_a_file_goes_on_where_it_was(machine, tmp_path):
     cut.line = [part.replace("accept-new", "no") for part in cut.line]  # another port of the same host
     target = f"{params.workspace}/replytune/run/big.bin"
     send_file(cut, big, target, sha256(big), 0.1)
+    assert 3_000_000 < cutter.total < 3_800_000  # what had arrived did not go again
     assert sha256(Path(target)) == sha256(big) and cutter.cuts == 2 and not list(Path(target).parent.glob("*.part"))
     cutter.times = 4
     fetch_file(cut, target, tmp_path / "back.bin", sha256(big), 0.01)

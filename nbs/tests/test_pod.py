@@ -270,7 +270,7 @@ class Cutter:
             while data := one.recv(65536):
                 passed[0] += len(data)
                 self.total += len(data)
-                time.sleep(0.003)  # a line has a speed: what is only in sshd's memory when it is cut is lost
+                time.sleep(0.03)  # a line has a speed: what is only in sshd's memory when it is cut is lost
                 if passed[0] > self.limit and self.cuts < self.times:
                     self.cuts += 1
                     for each in (one, other): each.shutdown(socket.SHUT_RDWR)
@@ -319,30 +319,30 @@ def test_what_is_needed_travels_and_nothing_else(machine, monkeypatch):
 @needs_sshd
 def test_a_file_with_a_secret_in_it_does_not_travel(machine, monkeypatch):
     server, params, pod, shell = machine
-    monkeypatch.setenv("HF_TOKEN", "hf_planted0123456789")
+    monkeypatch.setenv("HF_TOKEN", "hf_t0ken-of-a-test-only")
     cache = Run(params.run) / "cache/replies.jsonl"
-    cache.parent.mkdir(exist_ok=True), cache.write_text('{"reply": "hf_planted0123456789"}\n')
+    cache.parent.mkdir(exist_ok=True), cache.write_text('{"reply": "hf_t0ken-of-a-test-only"}\n')
     with pytest.raises(StageError, match="holds the value of HF_TOKEN") as caught: send_all(shell, params)
-    assert "planted" not in str(caught.value)
+    assert "t0ken" not in str(caught.value)
     files = [file for file in Path(params.workspace).rglob("*") if file.is_file()]
-    assert not any(b"planted" in file.read_bytes() for file in files)
+    assert not any(b"t0ken" in file.read_bytes() for file in files)
 
 
 @needs_sshd
 def test_cut_in_the_middle_a_file_goes_on_where_it_was(machine, tmp_path):
     server, params, pod, shell = machine
     big, folder = tmp_path / "big.bin", pod_folder(params)
-    big.write_bytes(os.urandom(3_000_000))
-    cutter = Cutter(pod["ssh"]["direct"]["port"], 1_000_000, 2)
+    big.write_bytes(os.urandom(1_500_000))
+    cutter = Cutter(pod["ssh"]["direct"]["port"], 500_000, 2)
     cut = Shell(pod | {"ssh": {"direct": pod["ssh"]["direct"] | {"port": cutter.port}}}, folder)
     cut.line = [part.replace("accept-new", "no") for part in cut.line]  # another port of the same host
     target = f"{params.workspace}/replytune/run/big.bin"
     send_file(cut, big, target, sha256(big), 0.1)
-    assert 3_000_000 < cutter.total < 3_800_000  # what had arrived did not go again
+    assert 1_500_000 < cutter.total < 2_000_000  # what had arrived did not go again
     assert sha256(Path(target)) == sha256(big) and cutter.cuts == 2 and not list(Path(target).parent.glob("*.part"))
-    cutter.times = 4
+    cutter.times = 3
     fetch_file(cut, target, tmp_path / "back.bin", sha256(big), 0.01)
-    assert (tmp_path / "back.bin").read_bytes() == big.read_bytes() and cutter.cuts == 4
+    assert (tmp_path / "back.bin").read_bytes() == big.read_bytes() and cutter.cuts == 3
     cutter.limit, cutter.times = 500, 10**9  # no connection holds
     with pytest.raises(CutOff, match="could not be sent in 6 tries"): send_file(cut, big, target + "2", sha256(big), 0.001)
     with pytest.raises(CutOff, match="could not be fetched"): fetch_file(cut, target, tmp_path / "b2", sha256(big), 0.001)
@@ -445,7 +445,7 @@ def test_a_rehearsal_with_a_lost_answer_and_a_pod_that_dies_in_training(tmp_path
     copy_sample(tmp_path / "run")
     toy = tmp_path / "toy.yaml"
     toy.write_text(yaml.safe_dump(TOY | {"06_train": TOY.get("06_train", {}) | {"max_steps": 12, "evaluate_steps": 2, "log_steps": 2}}))
-    monkeypatch.setenv("HF_TOKEN", "hf_planted0123456789")
+    monkeypatch.setenv("HF_TOKEN", "hf_t0ken-of-a-test-only")
     died = []
     with rehearsal(machines=True, faults={"create": ["cut"]}) as server:
         work = tmp_path / "workspace"
@@ -469,4 +469,4 @@ def test_a_rehearsal_with_a_lost_answer_and_a_pod_that_dies_in_training(tmp_path
     assert (run / "adapter/adapter_model.safetensors").exists() and "running" in (run / "pod/job.log").read_text()
     for file in [file for folder in (run.folder, work) for file in folder.rglob("*") if file.is_file()]:
         data = file.read_bytes()
-        assert b"planted0123456789" not in data and KEY.encode() not in data, file
+        assert b"t0ken-of-a-test-only" not in data and KEY.encode() not in data, file

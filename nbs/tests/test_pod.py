@@ -444,7 +444,7 @@ def test_a_rehearsal_with_a_lost_answer_and_a_pod_that_dies_in_training(tmp_path
     "The real stages on the tiny model; what a pod must not know or keep is planted"
     copy_sample(tmp_path / "run")
     toy = tmp_path / "toy.yaml"
-    toy.write_text(yaml.safe_dump(TOY | {"06_train": TOY.get("06_train", {}) | {"max_steps": 12, "evaluate_steps": 2, "log_steps": 2}}))
+    toy.write_text(yaml.safe_dump(TOY | {"05_generate": TOY["05_generate"] | {"tweets_max": 6, "open_max": 2}, "06_train": TOY.get("06_train", {}) | {"max_steps": 6, "evaluate_steps": 2, "log_steps": 2}}))
     monkeypatch.setenv("HF_TOKEN", "hf_t0ken-of-a-test-only")
     died = []
     with rehearsal(machines=True, faults={"create": ["cut"]}) as server:

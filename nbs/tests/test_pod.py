@@ -1,7 +1,6 @@
 """A pod from plan to end, against a server that speaks RunPod's REST v2 and fails as it does, and an sshd of this machine as the pod: nothing is rented twice, left running, lost, or told."""
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -12,18 +11,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from replytune.files import project_root, read_records, read_rows, sha256
+from replytune.files import project_root, read_records, sha256
 from replytune.pod import (
-    Event, Ledger, NoCapacity, Offer, PodApiError, PodParams, RunPod, Unclear, confirmed_plan, container_log, create_body, end_pod, list_pods, make_plan, offers_of, pod_folder, rent, show_plan,
-    start_command, stop, wait_boot,
+    Event, Ledger, Offer, PodApiError, PodParams, RunPod, Unclear, confirmed_plan, create_body, end_pod, list_pods, make_plan, pod_folder, rent, stop, wait_boot,
 )
-from replytune.run import Run, sample_copy
+from replytune.run import Run
 from replytune.schema import ParameterError, StageError
 from replytune.transfer import (
-    CutOff, Shell, attempt, fetch_all, fetch_file, launch, look, may_come, needed_files, pod_command, project_archive, remote_hashes, send_all, send_file, status, take_sections,
+    CutOff, Shell, fetch_all, fetch_file, launch, needed_files, send_all, send_file, status, take_sections,
 )
 
-from runpod_server import CREATE_FAULTS, FULL, KEY, RunPodServer, rehearsal
+from runpod_server import CREATE_FAULTS, KEY, RunPodServer, rehearsal
 from test_line import TOY
 
 PAGES = "06d 06e"
@@ -224,11 +222,11 @@ def test_killed_while_it_rents_nothing_is_rented_twice_or_left(tmp_path, moment)
 
     class Slow(RunPodServer):
         def create(self, handler, raw, fault):
-            if moment == "create" and not held.is_set(): held.set(); time.sleep(0.3)  # the request is here, the pod not yet
+            if moment == "create" and not held.is_set(): held.set(), time.sleep(0.3)  # the request is here, the pod not yet
             super().create(handler, raw, fault)
 
         def send(self, handler, status, *more, **headers):
-            if moment == "answer" and status == 201 and not held.is_set(): held.set(); time.sleep(0.3)
+            if moment == "answer" and status == 201 and not held.is_set(): held.set(), time.sleep(0.3)
             if moment == "boot" and self.pods and status == 200: held.set()
             super().send(handler, status, *more, **headers)
 
@@ -444,7 +442,7 @@ def test_a_rehearsal_with_a_lost_answer_and_a_pod_that_dies_in_training(tmp_path
     "The real stages on the tiny model; what a pod must not know or keep is planted"
     copy_sample(tmp_path / "run")
     toy = tmp_path / "toy.yaml"
-    toy.write_text(yaml.safe_dump(TOY | {"05_generate": TOY["05_generate"] | {"tweets_max": 6, "open_max": 2}, "06_train": TOY.get("06_train", {}) | {"max_steps": 6, "evaluate_steps": 2, "log_steps": 2}}))
+    toy.write_text(yaml.safe_dump(TOY | {"05_generate": TOY["05_generate"] | {"tweets_max": 6}, "06_train": TOY.get("06_train", {}) | {"max_steps": 6, "evaluate_steps": 2, "log_steps": 2}}))
     monkeypatch.setenv("HF_TOKEN", "hf_t0ken-of-a-test-only")
     died = []
     with rehearsal(machines=True, faults={"create": ["cut"]}) as server:

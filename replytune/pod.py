@@ -363,7 +363,8 @@ def settle(api: RunPod, ledger: Ledger, looks: int = 1) -> Rental | None:
     known = ledger.rentals()
     for look in range(looks):
         there = {pod["name"]: pod for pod in list_pods(api) if pod.get("name") in known}
-        if any(known[name].state == "creating" for name in there): break
+        unclear = [name for name, rental in known.items() if rental.state == "creating"]
+        if not unclear or set(unclear) & set(there): break
         time.sleep(api.retry_seconds if look + 1 < looks else 0)
     for name, rental in known.items():
         if name in there and rental.state not in COSTS:

@@ -354,10 +354,10 @@ def finish(params, api: RunPod, ledger: Ledger, rental: Rental, shell: Shell, re
     return reason
 
 # %% ../nbs/06e_transfer.ipynb #3ebce3a9
-def wake(params: PodParams, api: RunPod, rental: Rental) -> dict:
-    "Start a pod that stopped itself; it is not ended if that fails, for the sake of its files"
-    said, reached = "it does not boot", time.monotonic() + 60 * params.boot_minutes
-    try: api.repeat("POST", f"/pods/{rental.pod_id}/action", {"action": "start"})
+def wake(params: PodParams, api: RunPod, rental: Rental, asleep: bool) -> dict:
+    "Reach a pod that booted before, started first if it stopped; for the sake of its files it is not ended"
+    said, reached = "SSH does not answer", time.monotonic() + 60 * params.boot_minutes
+    try: api.repeat("POST", f"/pods/{rental.pod_id}/action", {"action": "start"}) if asleep else None
     except StageError as error: said, reached = str(error), 0
     while time.monotonic() < reached:
         pod = get_pod(api, rental.pod_id) or {}
@@ -365,8 +365,8 @@ def wake(params: PodParams, api: RunPod, rental: Rental) -> dict:
         if direct and Shell(pod, pod_folder(params)).answers(): return pod
         time.sleep(min(params.poll_seconds, 5))
     raise StageError(
-        f"{rental.name} stopped itself and does not start again ({said}). Its files are on its volume,"
-        " which costs money: try again later, or give them up with: replytune pod stop"
+        f"{rental.name} cannot be reached ({said}). Its files are on its volume, which costs money: launch"
+        " again later, or give them up with: replytune pod stop"
     )
 
 
@@ -379,7 +379,8 @@ def attempt(params: PodParams, api: RunPod, ledger: Ledger, plan: dict) -> str:
         rental, asleep = rent(params, api, ledger, plan), False
     print(f"{rental.name}: {rental.gpu}, ${rental.usd_per_hour:.2f} an hour", flush=True)
     reached = lambda pod: Shell(pod, folder).answers()
-    pod = wake(params, api, rental) if asleep else wait_boot(params, api, ledger, rental, reached)
+    if "booted" in rental.actions: pod = wake(params, api, rental, asleep)
+    else: pod = wait_boot(params, api, ledger, rental, reached)
     shell = Shell(pod, folder)
     state = look(shell, params)[0] if "started" in rental.actions else ""
     if not state.startswith(("done", "failed")):

@@ -1,4 +1,5 @@
 """A pod from plan to end, against a server that speaks RunPod's REST v2 and fails as it does, and an sshd of this machine as the pod: nothing is rented twice, left running, lost, or told."""
+import json
 import os
 import shutil
 import socket
@@ -347,6 +348,7 @@ def test_cut_in_the_middle_a_file_goes_on_where_it_was(machine, tmp_path):
     assert not Path(target + "2").exists() and not (tmp_path / "b2").exists()  # half a file has no name
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_hostile_pod_hands_back_nothing_that_is_not_its_own(machine):
     server, params, pod, shell = machine
@@ -359,7 +361,6 @@ def test_a_hostile_pod_hands_back_nothing_that_is_not_its_own(machine):
     (remote / "adapter/link").symlink_to("/etc/passwd")
     assert fetch_all(shell, params) == ["adapter/weights.bin"] and sha256(run / "reviewed.jsonl") == before
     section = {"read": {}, "wrote": {"reviewed.jsonl": before}}
-    import json
     sections = json.loads((remote / "manifest.json").read_text()) | {"06_train": section}
     (remote / "manifest.json").write_text(json.dumps(sections))
     with pytest.raises(StageError, match="'reviewed.jsonl', which is not its own"): take_sections(shell, params, run)
@@ -382,7 +383,7 @@ def interpreter(folder: Path, does: str) -> str:
 
 
 ENDS = [
-    pytest.param("fails", "echo it broke; exit 3", {}, "exit code 3", id="fails"),
+    pytest.param("fails", "echo it broke; exit 3", {}, "exit code 3", marks=pytest.mark.slow, id="fails"),
     pytest.param("hangs", "sleep 600", {"stale_minutes": 0.02}, "nothing was written", marks=pytest.mark.slow, id="hangs"),
     pytest.param("is too long", "while sleep 0.1; do date; done", {"hours_max": 4 / 3600}, "hours are over", marks=pytest.mark.slow, id="is too long"),
 ]
@@ -399,6 +400,7 @@ def test_a_job_that_goes_wrong_ends_the_pod(tmp_path, how, does, changes, said):
     assert "starting" in (pod_folder(params) / "job.log").read_text() and not (pod_folder(params) / "key").exists()
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_without_us_the_pod_stops_itself(tmp_path):
     copy_sample(tmp_path / "run")

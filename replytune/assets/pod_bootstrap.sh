@@ -73,16 +73,15 @@ age() { echo $(($(date +%s) - $(stat -c %Y "$1" 2>/dev/null || echo 0))); }
 end_job() { # why
   state "$1"
   runs job && kill -- "-$(cat job.pid)" 2>/dev/null
-  stop_pod
 }
 
 guard() { # beats while anything is written; stops the pod when it is time
   while sleep "$BEAT_SECONDS"; do
     [ -n "$(find run job.log venv hf -newer heartbeat -type f -print -quit 2>/dev/null)" ] && touch heartbeat
-    if [ "$(date +%s)" -ge "$(cat deadline)" ]; then end_job "failed: the pod's minutes are over"; return; fi
+    if [ "$(date +%s)" -ge "$(cat deadline)" ]; then end_job "failed: the pod's minutes are over"; stop_pod; return; fi
     case "$(cat state)" in
       done* | failed*) [ "$(age state)" -ge "$GRACE_SECONDS" ] && { say "nobody came: stopping"; stop_pod; return; } ;;
-      *) if [ "$(age heartbeat)" -ge "$STALE_SECONDS" ]; then end_job "failed: nothing was written for long"; return; fi
+      *) if [ "$(age heartbeat)" -ge "$STALE_SECONDS" ]; then end_job "failed: nothing was written for long"; continue; fi
          runs job || { sleep 1; case "$(cat state)" in done* | failed*) ;; *) state "failed: the job is gone" ;; esac; } ;;
     esac
   done

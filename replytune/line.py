@@ -28,6 +28,7 @@ from .phase0 import SAMPLE_TEXTS, phase0_line, phase0_params
 from .agreement import judges_agree
 from .report import read_stats, verdict_sentence
 from .publish import export_dataset
+from .transfer import POD_ACTIONS, pod_command
 from .forget import forget
 
 # %% ../nbs/09z_line.ipynb #5cff8f25
@@ -207,6 +208,11 @@ def parser() -> argparse.ArgumentParser:
     hand.add_argument("--texts", action="store_true", help="with the texts; keep that folder private")
     gone = commands.add_parser("forget", help="remove an author or a post from every file of a run")
     gone.add_argument("run"), gone.add_argument("who", help="a handle, or the id of a tweet or reply")
+    pod = commands.add_parser("pod", help="rent a GPU for stages 05 and 06, watch it, fetch, end it")
+    pod.add_argument("action", choices=POD_ACTIONS)
+    pod.add_argument("--run", required=True, help="run folder")
+    pod.add_argument("--settings", default="", help="nbs/params/pod.yaml or yours (default: the plan's)")
+    pod.add_argument("--confirm", default="", help="the code that the plan prints")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
@@ -234,6 +240,9 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "rebuild":
             batches = rebuild_checkpoint(Run(given.run) / "purchase")
             print(f"{batches} batches are known again; `replytune run` goes on with them")
+            return 0
+        if given.command == "pod":
+            print(pod_command(given.action, given.run, given.settings, given.confirm))
             return 0
         if given.command == "promote": return promote(given.run, given.target)
         how = given.force, not given.no_notebooks, given.lessons

@@ -1,0 +1,1 @@
+stop_pod() { while ! printf 'header = "Authorization: Bearer %s"\n' "$RUNPOD_API_KEY" | curl -fsS -o /dev/null -K - -X POST -H "Content-Type: application/json" -d '{"action":"stop"}' "${RUNPOD_API_BASE_URL:-https://api.runpod.io/v2}/pods/$RUNPOD_POD_ID/action"; do sleep 60; done; }

@@ -171,7 +171,7 @@ def learned_sentence(learned: dict) -> str:
     else: word = f"whether any of it is about the tweets, {gained.tweets} tweets cannot tell"
     return (
         f"Of {ends(gained)} nats a token that tuning gained on {learned['replies']} human replies to"
-        f" {gained.tweets} tweets, {ends(about)} depend on the tweet ({share:.0%} intervals): {word}."
+        f" {gained.tweets} dev tweets, {ends(about)} depend on the tweet ({share:.0%} intervals): {word}."
     )
 
 # %% ../nbs/05e_learned.ipynb #05e00014

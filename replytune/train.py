@@ -29,15 +29,16 @@ from replytune.run import (
 from .charts import COLOURS, counts_table, draw, progress, quiet_libraries
 from .text import fence
 from .vectors import Vectors
+from .split import OPEN
 from replytune.models import (
     Precision, base_name, choose_precision, find_model, load_model, load_tokenizer, load_tuned, model_hash,
     weights_label,
 )
 from .writing import REPLIES, turn_end
-from .servers import UNSEEN, served_label
+from .servers import UNSEEN, ChatServer, served_label, short_name
 from replytune.generate import (
     RECIPES, GenerateParams, Generation, Generator, Material, arm_counts, build_prompt, generate_stage,
-    open_questions, questions_of, replies_of, served, through,
+    open_of, open_questions, questions_of, replies_of, served, through,
 )
 from .measures import MeasureParams
 from .learned import learned_of
@@ -433,8 +434,10 @@ def train_adapter(
 def train_stage(params: TrainParams):
     "Train on `reviewed.jsonl`; writes `adapter/`, its log, the tuned arms' replies and `learned.json`"
     params = params if params.run else params.model_copy(update={"run": _toy_run()})
-    with open_stage("06_train", params, reads=["reviewed.jsonl", "generations/base.jsonl"]) as stage:
-        pairs, manifest = stage.records("reviewed.jsonl"), stage.run.manifest()
+    manifest = Run(params.run).manifest()
+    reads = ["reviewed.jsonl", "generations/base.jsonl", *[OPEN] * bool(open_of(Run(params.run)))]
+    with open_stage("06_train", params, reads=reads) as stage:
+        pairs = stage.records("reviewed.jsonl")
         sampled = GenerateParams.read(manifest["05_generate"]["parameters"])
         precision, adapter = precision_of(manifest), stage.path("adapter")
         checkpoints = stage.path("checkpoints")
@@ -454,19 +457,40 @@ def train_stage(params: TrainParams):
         for arm, rows in tuned_replies(stage, pairs, sampled, precision, adapter, load):
             stage.write(replies_file(arm), rows)
         measured = MeasureParams(batch_size=params.batch_size, seed=params.seed)
-        human = [pair for pair in asked if isinstance(pair, Pair)]
-        learned = learned_of(load, load_tokenizer(sampled.model), human, measured)
+        dev = [pair for pair in pairs if pair.split == "dev"]  # a look at the test split would need its seal
+        learned = learned_of(load, load_tokenizer(sampled.model), dev, measured)
         stage.write("learned.json", json.dumps(learned, indent=1, allow_nan=False) + "\n")
     return counts_table(stage)
 
 # %% ../nbs/06_train.ipynb #8555ce12
-def tuned_generator(sampled: GenerateParams, adapter: Path, plain: str, load: Callable) -> Generator:
+def tuned_generator(
+    sampled: GenerateParams, adapter: Path, plain: str, load: Callable, url: str = ""
+) -> Generator:
     "What writes the arms with the adapter: the base loaded as before, or the server's model of that name"
     made = sha256(adapter / "adapter_model.safetensors")[:16]
     if sampled.engine == "openai":
         server = served(sampled, sampled.served_tuned, "served_tuned")
+        _another_model(server, plain)
+        if url and server.where != url:
+            raise StageError(f"base was written at {url}, tuned would be at {server.where}; name base_url")
         return through(server, sampled, f"{plain}+{server.name}, to hold {made}")
     return Generator(load, load_tokenizer(sampled.model), f"{plain}+{made}", sampled)
+
+
+def _served_at(stage: Stage) -> str:
+    "Where a server wrote base; empty: none did"
+    return stage.run.manifest()["05_generate"]["notes"].get("served", {}).get("url", "")
+
+
+def _another_model(server: ChatServer, plain: str):
+    "`StageError` unless the server lists a model of that name beside the one that wrote base"
+    if served_label(server.model) == plain:
+        raise StageError(f"served_tuned is {server.name}, which wrote base; name the adapter's model")
+    listed = server.models()
+    base = [name for name in listed if served_label(name) == plain]
+    if base and server.model not in listed:
+        known = f"{server.where} lists {short_name(base[0])} and no {server.name}"
+        raise StageError(f"{known}; serve the adapter under that name")
 
 # %% ../nbs/06_train.ipynb #fc91a295
 def tuned_replies(
@@ -480,7 +504,7 @@ def tuned_replies(
             f"the base arm was made by {made.pop()}, and {sampled.model} is {plain} now: the folder or the"
             " precision changed; run FROM=05"
         )
-    generator = tuned_generator(sampled, adapter, plain, load)
+    generator = tuned_generator(sampled, adapter, plain, load, _served_at(stage))
     train = [pair for pair in pairs if pair.split == "train"]
     asked = [*questions_of(pairs, sampled.split, sampled.tweets_max), *open_questions(stage, sampled)]
     given = Material(asked, train, Vectors(sampled.encoder, stage.cache), sampled)
@@ -497,7 +521,8 @@ def tuned_replies(
 def _must_differ(tuned: list[Generation], base: list[Generation]):
     "Base and tuned have the same noise: what an adapter does not change, it does not change by a letter"
     before = {(row.tweet_id, row.sample): row.reply for row in base}
-    if any(row.reply != before.get((row.tweet_id, row.sample)) for row in tuned): return
+    both = [row for row in tuned if (row.tweet_id, row.sample) in before]
+    if any(row.reply != before[row.tweet_id, row.sample] for row in both): return
     raise StageError(
         f"the adapter changes nothing: its {len(tuned)} replies are base's, word for word. Was it trained on"
         " this model, with other `target_modules` than it has, or for no step at all?"

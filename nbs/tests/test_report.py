@@ -88,7 +88,7 @@ def test_without_the_encoder_the_rest_is_measured(tmp_path):
 
 def test_the_report_of_a_measured_run(measured):
     page = report_of(measured)
-    assert "Of 0.81 (0.70 to 0.90) nats a token that tuning gained on 62 human replies to 31 tweets, 0.01 (-0.01 to 0.03) depend on the tweet (90% intervals): register, not relevance." in page
+    assert "Of 0.81 (0.70 to 0.90) nats a token that tuning gained on 62 human replies to 31 dev tweets, 0.01 (-0.01 to 0.03) depend on the tweet (90% intervals): register, not relevance." in page
     assert "not measured" not in page and page.count("<svg") == 10 == measured.manifest()["09_report"]["counts"]["figures"]
     assert {"figures/lengths.svg", "figures/panel.svg", "figures/gains.svg"} <= measured.manifest()["09_report"]["wrote"].keys()
     assert {"learned.json", "measures.json"} <= measured.manifest()["09_report"]["read"].keys()
@@ -210,7 +210,7 @@ def test_stage_06_measures_what_tuning_learned(trained):
     found, section = read_json(trained / "learned.json"), trained.manifest()["06_train"]
     assert section["wrote"]["learned.json"] == sha256(trained / "learned.json") and found["tweets"] == 12 and 12 <= found["replies"] <= 12 * REPLIES
     assert found["losses"]["gained"]["value"] > 0 and found["parameters"]["batch_size"] == section["parameters"]["batch_size"]
-    assert "human replies to 12 tweets" in learned_sentence(read_measured(trained, "learned.json"))
+    assert "human replies to 13 dev tweets" in learned_sentence(read_measured(trained, "learned.json"))
     assert why_run(trained, "06_train", TrainParams(run=str(trained.folder), max_steps=2, learning_rate=0.01)) is None
 
 

@@ -14,6 +14,7 @@ from replytune.generate import GenerateParams, Generation, generate_stage
 from replytune.judge import Evidence, Judge, JudgeParams, Verdict, by_tweet, comparisons, judge_stage, judgements, ratings
 from replytune.bias import RATES, between_share, planted, sample_scores, tweet_scores, win_rates
 from replytune.checks import sound_example, validity_checks
+from replytune.train import TrainParams, train_stage
 from replytune.vectors import Vectors
 from replytune.forget import forget
 
@@ -199,3 +200,11 @@ def test_who_asked_an_open_question_is_forgotten_with_its_answers():
     answer = forget(run.folder, "asks_1")
     assert answer["removed"][OPEN] == 1 and "asks_1" not in (run / OPEN).read_text()
     assert read_records(run / OPEN, OpenTweet)[-1].tweet_id == "902"
+
+
+def test_training_answers_open_tweets_as_well():
+    run = with_open_tweets("05_generate")
+    generate_stage(GenerateParams(run=str(run.folder), open_max=5, **TOY | {"arms": ["base", "null", "tuned", "human"]}))
+    train_stage(TrainParams(run=str(run.folder), max_steps=4))
+    assert [(row.tweet_id, row.sample) for row in rows_of(run, "tuned")] == [(row.tweet_id, row.sample) for row in rows_of(run, "base")]
+    assert {"901", "902"} <= {row.tweet_id for row in rows_of(run, "tuned")}

@@ -118,7 +118,7 @@ class NotebookFile(pytest.File):
         if todo: yield NotebookTest.from_parent(self, name="rest", cells=todo, skip=set())
 
     def setup(self):
-        self.broken, self.loaded, self.cwd = None, False, os.getcwd()
+        self.broken, self.loaded, self.cwd, self.environ = None, False, os.getcwd(), dict(os.environ)
         os.environ["IN_TEST"] = "1"
         os.chdir(self.path.parent)
         pandas.reset_option("^display")  # a page says how wide its tables are; the page before it must not say it for the next
@@ -127,8 +127,9 @@ class NotebookFile(pytest.File):
 
     def teardown(self):
         os.chdir(self.cwd)
-        os.environ.pop("IN_TEST", None)  # with it, nbdev's own commands do nothing and say they did
         if self.config.getoption("--write-outputs") and not self.broken: self.write()
+        os.environ.clear()
+        os.environ.update(self.environ)  # without what a page sets for its rehearsals, and IN_TEST, with which nbdev does nothing
         del self.shell
         gc.collect()
         gc.freeze()  # the libraries' many objects need not be looked through again; statsmodels collects at every call

@@ -88,7 +88,7 @@ def short_name(model: str) -> str:
 def _check_model(server: ChatServer, answering: str):
     try: listed = server.models()
     except StageError: listed = []
-    alias = answering.startswith(server.model)  # a dated version, say
+    alias = answering.startswith(server.model) or answering == server.model.partition(":")[0]  # a version
     if answering in listed and server.model not in listed and not alias:
         asked = f"{server.where} was asked for {server.name} and answers as {short_name(answering)}"
         raise StageError(f"{asked}; name that one in {server.named[1]}")

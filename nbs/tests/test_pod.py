@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from replytune.params import SECRETS
 from replytune.files import project_root, read_records, sha256
 from replytune.pod import (
     Event, Ledger, Offer, PodApiError, PodParams, RunPod, Unclear, confirmed_plan, create_body, end_pod, list_pods, make_plan, pod_folder, rent, stop, wait_boot,
@@ -277,6 +278,12 @@ class Cutter:
                 other.sendall(data)
             other.shutdown(socket.SHUT_WR)
         except OSError: pass
+
+
+@pytest.fixture(autouse=True)
+def no_keys_of_others(monkeypatch):
+    "What another test left in the environment is no secret of these"
+    for name in SECRETS: monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def trained() -> Run:
 
 def test_stage_06_measures_what_tuning_learned(trained):
     found, section = read_json(trained / "learned.json"), trained.manifest()["06_train"]
-    assert section["wrote"]["learned.json"] == sha256(trained / "learned.json") and found["tweets"] == 12 and 12 <= found["replies"] <= 12 * REPLIES
+    assert section["wrote"]["learned.json"] == sha256(trained / "learned.json") and found["tweets"] == 13 and 13 <= found["replies"] <= 13 * REPLIES
     assert found["losses"]["gained"]["value"] > 0 and found["parameters"]["batch_size"] == section["parameters"]["batch_size"]
     assert "human replies to 13 dev tweets" in learned_sentence(read_measured(trained, "learned.json"))
     assert why_run(trained, "06_train", TrainParams(run=str(trained.folder), max_steps=2, learning_rate=0.01)) is None

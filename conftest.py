@@ -119,6 +119,7 @@ class NotebookFile(pytest.File):
 
     def setup(self):
         self.broken, self.loaded, self.cwd, self.environ = None, False, os.getcwd(), dict(os.environ)
+        for name in [each for each in os.environ if each.endswith(("_API_KEY", "_TOKEN", "_BASE_URL"))]: del os.environ[name]  # another test's rehearsal
         os.environ["IN_TEST"] = "1"
         os.chdir(self.path.parent)
         pandas.reset_option("^display")  # a page says how wide its tables are; the page before it must not say it for the next

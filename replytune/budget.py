@@ -10,7 +10,6 @@ __all__ = ['SHUFFLES', 'FOUNDING', 'FAMILIES', 'PUBLISHED', 'NF4_BYTES', 'NF4_TA
            'time_estimate', 'cards_chart', 'budget', 'peak_memory']
 
 # %% ../nbs/06b_budget.ipynb #7ae63a72
-import math
 import random
 import resource
 import sys
@@ -22,7 +21,7 @@ from .schema import Chart, Pair, StageError, error_of
 from .run import sample_rows
 from .charts import COLOURS, bench_table, draw, quiet_libraries
 from .models import Precision, find_model, load_tokenizer
-from .train import PROJECTIONS, TrainParams, training_rows
+from .train import PROJECTIONS, TrainParams, training_plan, training_rows
 
 # %% ../nbs/06b_budget.ipynb #74992338
 SHUFFLES = 20  # over which the padding is averaged
@@ -52,14 +51,10 @@ def packed(
 # %% ../nbs/06b_budget.ipynb #e2b0f2cc
 def schedule(rows: int, params: TrainParams) -> dict:
     "Steps, warm-up and evaluations for so many rows (or packed sequences)"
-    per_epoch = math.ceil(math.ceil(rows / params.batch_size) / params.accumulation)
-    steps = math.ceil(per_epoch * params.epochs)
-    steps = min(steps, params.max_steps) if params.max_steps else steps
-    return {
-        "steps per epoch": per_epoch, "steps": steps,
-        "warm-up steps": math.ceil(steps * params.warmup_share),
-        "evaluated at": [*range(params.evaluate_steps, steps, params.evaluate_steps), steps],
-    }
+    planned = training_plan(rows, params)
+    steps = planned["steps"]
+    known = {name: planned[name] for name in ("steps per epoch", "steps", "warm-up steps")}
+    return known | {"evaluated at": [*range(params.evaluate_steps, steps, params.evaluate_steps), steps]}
 
 # %% ../nbs/06b_budget.ipynb #4cfc6796
 def work_of(

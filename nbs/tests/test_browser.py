@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from browsing import chromium
 from replytune.report import ReportParams, report_stage
 from replytune.files import read_rows, sha256, to_lines, write_text
 from replytune.run import Run, sample_copy
@@ -11,11 +10,6 @@ from replytune.run import Run, sample_copy
 PAGES = "09"
 
 PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"></summary></details><svg onload=\"document.title='pwned'\">{{ 7*7 }} \u202eevil\u202c " + "A" * 400
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser: yield browser
 
 
 def poisoned_run() -> Run:

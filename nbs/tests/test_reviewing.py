@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from browsing import Lab, chromium, write_notebook
+from browsing import Lab, write_notebook
 from replytune.review import ReviewLog
 from replytune.panel import KEYS, labelled
 from replytune.schema import Pair
@@ -19,18 +19,6 @@ pytestmark = pytest.mark.usefixtures("sample_vectors")
 
 SHOTS = os.environ.get("REPLYTUNE_SHOTS")  # a folder for screenshots, to be looked at
 EDIT = " It was the cache, and we removed it."
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser: yield browser
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    yield lab
-    lab.close()
 
 
 class Reviewing(NamedTuple):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from browsing import Lab, chromium, write_notebook
+from browsing import Lab, write_notebook
 from replytune.files import read_rows
 from replytune.phase0 import ANSWERS, STAGE, Answer, Phase0Params, blind_items, item_key, phase0_decision
 from replytune.run import open_stage
@@ -16,18 +16,6 @@ HOSTILE = [
     f"<script>{PWN}</script></div></div><h1>free</h1>", f'<img src=x onerror="{PWN}"><svg onload="{PWN}">', f'" onmouseover="{PWN}" data-shown="99" x="',
     "<style>body{display:none}</style>{{ 7*7 }} ${7*7}", "It is \u202e001 to 1\u202c \u2067right\u2069 end", "A" * 3000, "in\u200bvisi\u200dble \ufeffmarks", "</textarea></details><option>x</option>-->]]>",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser: yield browser
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    yield lab
-    lab.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ ENV := set -euo pipefail; . .ci/env
 OFFLINE := export HF_HUB_OFFLINE=1
 # two processes on two cores, so one thread each; a file stays in one process
 TWO := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -q
-QUICK := nbs/00_schema.ipynb nbs/00b_files.ipynb nbs/00c_params.ipynb nbs/00d_run.ipynb nbs/00e_charts.ipynb nbs/00f_text.ipynb nbs/00i_dumps.ipynb nbs/00j_published.ipynb nbs/01_collect.ipynb nbs/01b_plan.ipynb nbs/08_stats.ipynb nbs/tests/test_form.py nbs/tests/test_site.py nbs/tests/test_results.py nbs/tests/test_collect.py nbs/tests/test_stats.py nbs/tests/test_versions.py
+QUICK := nbs/00_schema.ipynb nbs/00b_files.ipynb nbs/00c_params.ipynb nbs/00d_run.ipynb nbs/00e_charts.ipynb nbs/00f_text.ipynb nbs/00i_dumps.ipynb nbs/00j_published.ipynb nbs/01_collect.ipynb nbs/01b_plan.ipynb nbs/tests/test_form.py nbs/tests/test_site.py nbs/tests/test_results.py nbs/tests/test_collect.py nbs/tests/test_stats.py nbs/tests/test_versions.py
 
 .PHONY: help run test test-slow check page coverage site shape lab bench refresh results readme clean phase0
 

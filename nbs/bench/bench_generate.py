@@ -32,13 +32,13 @@ def processor() -> str:
 
 
 def batches():
-    for compute in ("float32", "bfloat16") if torch.cpu._is_avx512_bf16_supported() else ("float32",): compared(compute)
+    quiet = os.getloadavg()[0] < 0.5  # asked once: the first comparison is itself a load
+    for compute in ("float32", "bfloat16") if torch.cpu._is_avx512_bf16_supported() else ("float32",): compared(compute, quiet)
 
 
-def compared(compute: str):
+def compared(compute: str, quiet: bool):
     """Measured twice by turns, and the faster ones are compared, in tokens a second. With torch's own number of threads, as the stage has it; where others
     work on the machine, two threads wait for one another most of the time, and one thread's processor time is counted instead."""
-    quiet = os.getloadavg()[0] < 0.5
     clock, how = (time.perf_counter, f"{torch.get_num_threads()} threads") if quiet else (time.process_time, "processor time of one thread, the machine being busy")
     if not quiet: torch.set_num_threads(1)
     tokenizer = load_tokenizer("smollm2")

@@ -52,14 +52,18 @@ class Recorder:
 
     def _note(self, input_ids, attention_mask): self.seen += [ids[mask == 1].tolist() for ids, mask in zip(input_ids, attention_mask)]
 
-    def generate(self, input_ids, attention_mask, eos_token_id, **_):
+    def generate(self, input_ids, attention_mask, eos_token_id, past_key_values=None, **_):
         import torch
+        if past_key_values: assert all(ids[:len(self.begin)].tolist() == self.begin for ids in input_ids), "what was read ahead is not how the prompts begin"
         self._note(input_ids, attention_mask)
         self.stops = eos_token_id
         return torch.cat([input_ids, torch.tensor([self.answer] * len(input_ids))], dim=1)
 
-    def __call__(self, input_ids, attention_mask, logits_to_keep, **_):
+    def __call__(self, input_ids, attention_mask=None, logits_to_keep=(), **_):
         import torch
+        if attention_mask is None:
+            [self.begin] = input_ids.tolist()
+            return SimpleNamespace(past_key_values=SimpleNamespace(batch_repeat_interleave=lambda rows: None))
         self._note(input_ids, attention_mask)
         return SimpleNamespace(logits=torch.zeros(len(input_ids), len(logits_to_keep), len(self.tokenizer)))
 

@@ -55,7 +55,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collect_file(file_path, parent):
-    if file_path.suffix == ".ipynb" and file_path.name[0] not in "._" and file_path.parent == Path(__file__).parent / "nbs":
+    nbs = Path(__file__).parent / "nbs"
+    page, post = file_path.parent == nbs and file_path.name[0] not in "._", file_path.parent.parent == nbs / "blog/posts" and file_path.name == "index.ipynb"
+    if file_path.suffix == ".ipynb" and (page or post):
         return NotebookFile.from_parent(parent, path=file_path)
 
 

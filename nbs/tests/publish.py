@@ -12,9 +12,13 @@ ROOT = Path(__file__).parents[2]
 STEPS = """
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.doclinks import _build_modidx
-from nbdev.serve import proc_nbs
-refresh_quarto_yml(); _build_modidx(); proc_nbs(n_workers=0, force=True)
-"""  # the first half of nbdev_docs, without its attempts to install Quarto and the project
+from nbdev.serve import _proc_file, proc_nbs
+from nbdev.serve_drv import main
+from pathlib import Path
+refresh_quarto_yml(); _build_modidx(); cache = proc_nbs(n_workers=0, force=True)
+for file in sorted(Path("nbs/blog").rglob("*")):
+    if todo := _proc_file(file, cache, Path("nbs")): main(todo)
+"""  # the first half of nbdev_docs, without its attempts to install Quarto and the project, and with the blog: settings.ini keeps nbdev out of folders
 
 
 def process(folder: Path = ROOT) -> list[str]:
@@ -29,4 +33,4 @@ def process(folder: Path = ROOT) -> list[str]:
 
 if __name__ == "__main__":
     print("\n".join(process()))
-    print("These lie in _proc/. " + ("Now run: nbdev_docs" if shutil.which("quarto") else "Quarto, which is not installed here, would render them: nbdev_docs does both."))
+    print("These lie in _proc/. " + ("Now run: quarto render _proc --no-execute" if shutil.which("quarto") else "Quarto, which is not installed here, renders them: quarto render _proc --no-execute"))

@@ -17,9 +17,11 @@ from replytune.files import asset, read_rows, resolve, sha256
 from replytune.params import read_params, read_yaml
 from replytune.generate import SYSTEM, GenerateParams, build_prompt, find_neighbours, generate_stage, messages
 from replytune.train import (
-    FINISHED, PROJECTIONS, TrainParams, build_trainer, damage_of, evaluations_planned, loss_rows, loss_warnings, rows_planned, save_adapter, train_adapter,
+    FINISHED, TrainParams, build_trainer, damage_of, evaluations_planned, loss_rows, loss_warnings, rows_planned, save_adapter, train_adapter,
     train_stage, training_plan, training_row, training_rows,
 )
+
+from gradients import cosines_over_an_evaluation
 
 PAGES = "00h 05 05f 05g 06"
 
@@ -47,32 +49,14 @@ def unsigned(stopped, folder):
 def weights(adapter) -> str: return sha256(adapter / "adapter_model.safetensors")
 
 
-def lora_gradients(model, batch) -> list:
-    "Gradients of every adapter tensor on one batch"
-    model.train()
-    model.zero_grad()
-    model(**batch).loss.backward()
-    return [parameter.grad.flatten().float().clone() for name, parameter in sorted(model.named_parameters()) if parameter.requires_grad]
-
-
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])
 def test_an_evaluation_does_not_spoil_four_bit_training(guarded, monkeypatch):
     """The trap is real on processors with bfloat16 instructions: without the guard the gradients change after one evaluation, with it they do not."""
-    import torch
-    from peft import LoraConfig, get_peft_model
     if not guarded:
+        import torch
         if not torch.cpu._is_avx512_bf16_supported(): pytest.skip("this processor does not have the kernel that breaks training")
         monkeypatch.setattr("replytune.models.keep_trainable_on_cpu", lambda model: model)
-    torch.manual_seed(0)
-    model = get_peft_model(load_model("tiny-qwen3", choose_precision("nf4")), LoraConfig(r=4, target_modules=PROJECTIONS, lora_dropout=0.0, init_lora_weights=False))
-    tokenizer = load_tokenizer("tiny-qwen3")
-    row = training_row(tokenizer, PAIRS[0].tweet, PAIRS[0].reply)
-    batch = {name: torch.tensor([values]) for name, values in row.items()}
-    before = lora_gradients(model, batch)
-    model.eval()
-    with torch.no_grad(): model(**batch)
-    after = lora_gradients(model, batch)
-    cosines = [float(torch.nn.functional.cosine_similarity(one, other, dim=0)) for one, other in zip(before, after)]
+    cosines = cosines_over_an_evaluation("nf4")
     if guarded: assert len(cosines) == 28 and min(cosines) > 0.999
     else: assert min(cosines) < 0.9, "the trap is gone: the guard may go too"
 

@@ -20,7 +20,7 @@ from replytune.stats import StatsParams, stats_stage
 from replytune.report import ReportParams, report_stage
 
 PAGES = "07 08"
-pytestmark = pytest.mark.usefixtures("sample_vectors")
+pytestmark = pytest.mark.usefixtures("sample_vectors", "known_fits")
 
 PAIRS = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
 MADE = arms_made(Run(SAMPLE_RUN).manifest())

@@ -24,7 +24,7 @@ from replytune.validate import ValidateParams, validate_stage
 from samples import whole_sample
 
 PAGES = "03 03b 09b 09c"
-pytestmark = pytest.mark.usefixtures("sample_vectors")
+pytestmark = pytest.mark.usefixtures("sample_vectors", "known_fits")
 
 test_tweets.__test__ = False
 

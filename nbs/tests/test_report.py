@@ -20,7 +20,7 @@ from replytune.stats import StatsParams, stats_stage
 from replytune.train import TrainParams, train_stage
 
 PAGES = "05b 05e 06 08 09 09c"
-pytestmark = pytest.mark.usefixtures("sample_vectors")
+pytestmark = pytest.mark.usefixtures("sample_vectors", "known_fits")
 
 GAINED = {"gained": Estimate(0.81, 0.7, 0.9, 31), "gained with any tweet": Estimate(0.8, 0.69, 0.89, 31), "gained about the tweet": Estimate(0.01, -0.01, 0.03, 31)}
 LEARNED = {"tweets": 31, "replies": 62, "losses": measures_json(GAINED), "parameters": {"confidence": 0.9}}

@@ -16,7 +16,7 @@ from replytune.schema import StageError, unavailable
 from mutants import FILE, MUTANTS, STAGE, fresh, stats_of
 
 PAGES = "08e"
-pytestmark = pytest.mark.usefixtures("sample_vectors")
+pytestmark = pytest.mark.usefixtures("sample_vectors", "known_fits")
 
 STORED = {(row["stage"], row["kind"], row["name"]): row for row in json.loads(FILE.read_text(encoding="utf-8"))}
 key = lambda mutant: (mutant.stage, mutant.kind, mutant.name)

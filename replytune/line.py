@@ -30,6 +30,7 @@ from .report import read_stats, verdict_sentence
 from .publish import export_dataset
 from .transfer import POD_ACTIONS, pod_command
 from .forget import forget
+from .demo import serve_demo
 
 # %% ../nbs/09z_line.ipynb #5cff8f25
 def job_of(stage: str):
@@ -213,6 +214,11 @@ def parser() -> argparse.ArgumentParser:
     pod.add_argument("--run", required=True, help="run folder")
     pod.add_argument("--settings", default="", help="nbs/params/pod.yaml or yours (default: the plan's)")
     pod.add_argument("--confirm", default="", help="the code that the plan prints")
+    play = commands.add_parser("demo", help="a page to compare the arms' replies blind, and to vote")
+    play.add_argument("run")
+    play.add_argument("--stored", action="store_true", help="the run's test tweets and replies; no model")
+    play.add_argument("--port", type=int, default=7860, help="0: any that is free (default: %(default)s)")
+    play.add_argument("--host", default="127.0.0.1", help="who may reach it (default: this machine)")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
@@ -243,6 +249,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if given.command == "pod":
             print(pod_command(given.action, given.run, given.settings, given.confirm))
+            return 0
+        if given.command == "demo":
+            serve_demo(given.run, given.stored, given.port, given.host)
             return 0
         if given.command == "promote": return promote(given.run, given.target)
         how = given.force, not given.no_notebooks, given.lessons

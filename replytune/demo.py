@@ -51,6 +51,7 @@ class Answers(NamedTuple):
 
 
 def as_answers(tweet: str, rows: list[Generation], warning: str = "") -> Answers:
+    "One reply of each arm, or why it has none"
     replies = {row.arm: row.reply for row in rows}
     reasons = {row.arm: row.reason or "no reason is known" for row in rows if row.reply is None}
     return Answers(tweet, replies, reasons, warning)

@@ -1,8 +1,10 @@
 """What nbdev makes of the pages: all of them can be processed, and nothing else would be published."""
 import ast
 import json
+import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +29,7 @@ def site(tmp_path_factory):
 
 def test_every_page_is_processed_and_nothing_else_would_be_published(site):
     _, files = site
-    blog = ["blog/index.qmd", "blog/posts/_metadata.yml", *POSTS]
+    blog = ["site.css", "blog/index.qmd", "blog/posts/_metadata.yml", *POSTS]
     assert files == sorted([f"{page}.ipynb" for page in (*LETTERED, *STAGES, "index")] + ["_quarto.yml", "nbdev.yml"] + blog)
 
 
@@ -179,6 +181,22 @@ def test_the_pages_render_with_their_headings_and_pictures(rendered, published):
         assert (page.pictures or 'class="rt-' in text) and all(page.pictures), f"{name}: a picture without words"
     listing = (rendered / "blog/index.html").read_text(encoding="utf-8")
     assert all(f"posts/{post.split('/')[2]}/" in listing for post in POSTS) and (rendered / "blog/index.xml").exists()
+
+
+AXE = Path(os.environ.get("REPLYTUNE_AXE") or ROOT / "runs/.models/axe/axe.min.js")
+
+
+def test_a_checker_of_accessibility_finds_nothing_serious(rendered, browser):
+    if not AXE.is_file(): pytest.skip(f"no {AXE.name}: npm pack axe-core, unpack package/axe.min.js into runs/.models/axe")
+    found, page = [], browser.new_page(viewport={"width": 1280, "height": 900})
+    for name in [*PAGE_NAMES, *POSTS]:
+        page.goto((rendered / name).with_suffix(".html").as_uri())
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        for fault in page.evaluate("axe.run(document.querySelector('main'))")["violations"]:
+            nodes = [node["html"] for node in fault["nodes"] if "sd-table" not in node["html"]]  # a box of this renderer's own
+            if fault["impact"] in ("serious", "critical") and nodes: found.append(f"{name}: {fault['id']} {nodes[0][:200]}")
+    page.close()
+    assert not found, "\n".join(found)
 
 
 def test_the_mirror_is_fresh(site):

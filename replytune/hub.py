@@ -96,7 +96,7 @@ def published_card(run: Run, repo: str, licence: str = "", texts: bool = False) 
 
 def _plain(text: str) -> str:
     "A text that is neither markup nor a link in a card"
-    return re.sub(r"([\\`*_\[\]#|])", r"\\\1", escape(text, quote=False))
+    return re.sub(r"([\\`*_\[\]#|~])", r"\\\1", escape(" ".join(text.split()), quote=False))
 
 # %% ../nbs/09f_hub.ipynb #09f13a1b
 GOES = {  # files of a run that may be published, and what they are
@@ -187,7 +187,7 @@ def strangers_texts(run: Run) -> set[bytes]:
     rows = [row for name in names for row in read_rows(run / name)]
     texts = {row[part] for row in rows for part in ("tweet", "reply", "reply_as_collected") if row.get(part)}
     quoted = lambda text, plain: json.dumps(text, ensure_ascii=plain)[1:-1]
-    forms = lambda text: (text, escape(text), quoted(text, True), quoted(text, False))
+    forms = lambda text: (text, escape(text), _plain(text), quoted(text, True), quoted(text, False))
     return {form.encode() for text in texts if len(text) >= TEXT_MIN for form in forms(text)}
 
 
@@ -201,35 +201,32 @@ def check_private(name: str, data: bytes, holding: set[bytes] = set()):
         raise StageError(f"{name} holds a text of somebody; nothing was published")
 
 # %% ../nbs/09f_hub.ipynb #09f21a1b
-def _run_files(run: Run, texts: bool) -> tuple[list[Going], dict[str, str]]:
+def _run_files(run: Run, texts: bool, holding: set[bytes], passed: dict) -> tuple[list[Going], dict]:
     "The files of a run but the adapter's, as they would be published, and those that stay with the reason"
     files, stays = [], {}
     signed = [name for section in run.manifest().values() for name in section["wrote"]]
     for name in signed:
         if name in GOES or texts and name.startswith(ASKED_FOR):
-            check_input(run, name)
+            check_input(run, name, passed=passed)
             licence = "not stated" if name in GOES else "the authors', not stated"
             files.append(Going(name, (run / name).read_bytes(), licence))
         elif name != "report.html" and (not name.startswith("adapter/") or name == "adapter/README.md"):
             stays[name] = next(why for start, why in STAYS.items() if name.startswith(start))
-    check_input(run, "report.html")
+    check_input(run, "report.html", passed=passed)
     report = (run / "report.html").read_text(encoding="utf-8")
     files.append(Going("report.html", (report if texts else report_without_texts(report)).encode()))
-    if not texts:
-        holding = strangers_texts(run)
-        found = {file.path for file in files if any(text in file.data for text in holding)}
-        stays |= dict.fromkeys(found, "a text of somebody stands in it (--texts)")
-        files = [file for file in files if file.path not in found]
-    return files, stays
+    found = {file.path for file in files if any(text in file.data for text in holding)}
+    stays |= dict.fromkeys(found, "a text of somebody stands in it (--texts)")
+    return [file for file in files if file.path not in found], stays
 
 # %% ../nbs/09f_hub.ipynb #09f22a1b
-def _adapter_files(run: Run, licence: str) -> list[Going]:
+def _adapter_files(run: Run, licence: str, passed: dict) -> list[Going]:
     "The adapter as it lies in the run, at the top of the repository, where libraries look for it"
     wrote, files = run.manifest().get("06_train", {}).get("wrote", {}), []
     names = [name for name in wrote if name.startswith("adapter/") and name != "adapter/README.md"]
     if not names: raise StageError("this run has no adapter; run stage 06 (FROM=06)")
     for name in names:
-        check_input(run, name)
+        check_input(run, name, passed=passed)
         path = name.removeprefix("adapter/")
         own = licence or "not stated"
         theirs = f"the base's: {base_licence(run)}"
@@ -251,30 +248,31 @@ def plan_publication(
     run = Run(folder)
     if not run.manifest(): raise StageError(f"{folder} has no manifest.json; there is no run to publish")
     name = "reviewed.jsonl" if "04_review" in run.manifest() else "clean.jsonl"
-    check_input(run, name)
-    pairs = read_records(run / name, Pair)
+    check_input(run, name, passed=(passed := {}))
+    pairs, holding = read_records(run / name, Pair), set() if texts else strangers_texts(run)
     if kind == "dataset":
         own = {path: text.encode() for path, text in dataset_files(run, texts, licence).items()}
         files, stays = [Going(path, data, licence or "not stated") for path, data in own.items()], {}
         holds = "texts" if texts else "ids"
     else:
-        files, stays = _run_files(run, texts)
+        files, stays = _run_files(run, texts, holding, passed)
         parameters = json.dumps(public_parameters(run.manifest()), indent=1, ensure_ascii=False)
         card = published_card(run, repo, licence, texts)
         made = {"README.md": card, "parameters.json": parameters + "\n"}
         written = [Going(path, text.encode()) for path, text in made.items()]
-        files = [*_adapter_files(run, licence), *written, *files]
+        files = [*_adapter_files(run, licence, passed), *written, *files]
         pairs = [each for each in pairs if texts or each.split != "test"]
         holds = "texts" if texts else "weights"
-    holding = set() if texts else strangers_texts(run)
+    looked = {file.path for file in files} - {"README.md", "parameters.json"} if kind == "model" else set()
     for file in files:
-        if isinstance(file.data, bytes): check_private(file.path, file.data, holding)
+        if isinstance(file.data, Path): continue  # the adapter: weights, and the base's tokenizer
+        check_private(file.path, file.data, set() if file.path in looked else holding)
     return Plan(repo, kind, public, tuple(files), stays, holds, fingerprints(pairs))
 
 # %% ../nbs/09f_hub.ipynb #09f25a1b
 HOLDS = {
     "weights": "weights trained on the texts of {} people and posts",
-    "ids": "ids of {} people's posts and tweets, no texts",
+    "ids": "ids, no texts, of {} people and posts",
     "texts": "texts of {} people and posts",
 }
 
@@ -285,7 +283,8 @@ def show_plan(plan: Plan) -> str:
     total = sum(file.size for file in plan.files)
     row = "  {:>11,}  {}  {}  (licence: {})".format
     rows = [row(file.size, file.hash[:12], file.path, file.licence) for file in plan.files]
-    why = [f"  {name}: {reason}" for name, reason in sorted(plan.stays.items())]
+    same = lambda reason: ", ".join(sorted(name for name in plan.stays if plan.stays[name] == reason))
+    why = [f"  {reason}: {same(reason)}" for reason in dict.fromkeys(plan.stays.values())]
     said = HOLDS[plan.holds].format(len(plan.whose))
     return "\n".join([
         f"plan {plan.code}: {len(plan.files)} files, {total:,} bytes, to {where}", *rows,

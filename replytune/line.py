@@ -99,7 +99,7 @@ def run_line(
     planned = {stage: stored_params(given) for stage, given in params.items()}  # stage 07 signs the rule
     executed = 0
     busy = f"{run.folder} is being worked on by another command; wait for it or stop it"
-    with locked(run / "run", busy), sealed_after(run):
+    with locked(run / "run", busy), sealed_after(run, first=True):
         write_text(run / "planned.json", json.dumps(planned, indent=1) + "\n")
         for stage in (stage for stage in STAGES if first <= stage_number(stage) <= last):
             given = params[stage].model_copy(update={"run": str(run.folder)})

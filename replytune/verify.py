@@ -120,11 +120,14 @@ def is_sealed(run: Run) -> bool | None:
 
 
 @contextmanager
-def sealed_after(run: Run):
+def sealed_after(
+    run: Run,
+    first: bool = False,  # seal one that never was, too
+):
     "Around what may change the manifest: no seal meanwhile, a fresh one at the end; a wrong one stays"
-    if is_sealed(run): (run / SEAL).unlink()
+    if was := is_sealed(run): (run / SEAL).unlink()
     yield
-    if not (run / SEAL).exists() and (run / "manifest.json").exists(): seal_manifest(run)
+    if (was or first and was is None) and (run / "manifest.json").exists(): seal_manifest(run)
 
 # %% ../nbs/00v_verify.ipynb #00v20a1b
 class Finding(NamedTuple):

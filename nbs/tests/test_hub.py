@@ -372,14 +372,16 @@ def test_killed_when_the_commit_was_made_and_its_answer_not_yet_read(run, server
 
 @pytest.mark.slow
 def test_killed_before_and_after_every_request(ready, server, tmp_path):
-    killed = []
+    killed, last = [], 40
     for when in ("before", "after"):
-        for number in range(1, 40):
+        for number in range(1, last + 1):
             server.asked.clear(), server.repos.clear(), server.objects.clear()
             run = Run(shutil.copytree(ready, tmp_path / f"{when}{number}"))
-            if not killed_and_repeated(run, server, (number, when)): break
-            killed.append((number, when))
-    assert len(killed) > 20
+            if killed_and_repeated(run, server, (number, when)): killed.append((number, when))
+            elif when == "before":
+                last = number - 1  # there are no more requests
+                break
+    assert len(killed) >= 2 * last - 1 > 15, killed  # the client's own question about harnesses is answered without a kill
     print(len(killed), "kills")
 
 

@@ -22,12 +22,14 @@ from replytune.params import (
     StageParams, load_secrets, read_params, stage_function, stage_module, stage_params,
 )
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, stored_params, why_run
+from .verify import provenance_tree, sealed_after, verify
 from .charts import COLOURS
 from .plan import rebuild_checkpoint
 from .phase0 import SAMPLE_TEXTS, phase0_line, phase0_params
 from .agreement import judges_agree
 from .report import read_stats, verdict_sentence
 from .publish import export_dataset
+from .hub import publish
 from .transfer import POD_ACTIONS, pod_command
 from .forget import forget
 from .demo import serve_demo
@@ -97,7 +99,8 @@ def run_line(
     run.folder.mkdir(parents=True, exist_ok=True)
     planned = {stage: stored_params(given) for stage, given in params.items()}  # stage 07 signs the rule
     executed = 0
-    with locked(run / "run", f"{run.folder} is being worked on by another command; wait for it or stop it"):
+    busy = f"{run.folder} is being worked on by another command; wait for it or stop it"
+    with locked(run / "run", busy), sealed_after(run, first=True):
         write_text(run / "planned.json", json.dumps(planned, indent=1) + "\n")
         for stage in (stage for stage in STAGES if first <= stage_number(stage) <= last):
             given = params[stage].model_copy(update={"run": str(run.folder)})
@@ -199,6 +202,10 @@ def parser() -> argparse.ArgumentParser:
         ("rebuild", "make a purchase's damaged checkpoint anew from its ledger; buys nothing"),
     ):
         commands.add_parser(name, help=what).add_argument("run")
+    commands.choices["provenance"].add_argument("--tree", action="store_true", help="from the verdict down")
+    whole = commands.add_parser("verify", help="hash every file again; what changed, and what is stale by it")
+    whole.add_argument("run")
+    whole.add_argument("--seal", action="store_true", help="note the hash of the manifest as it is now")
     alike = commands.add_parser("agreement", help="how often two judges say the same about the same replies")
     alike.add_argument("run")
     alike.add_argument("other", nargs="?", help="a run with another judge (default: the run's own ratings)")
@@ -207,6 +214,13 @@ def parser() -> argparse.ArgumentParser:
     )
     hand.add_argument("run"), hand.add_argument("target")
     hand.add_argument("--texts", action="store_true", help="with the texts; keep that folder private")
+    hub = commands.add_parser("publish", help="show what would go to the hub; with --confirm, send it")
+    hub.add_argument("run"), hub.add_argument("repo", help="owner/name")
+    hub.add_argument("--dataset", action="store_true", help="the pairs (ids only), not the adapter")
+    hub.add_argument("--texts", action="store_true", help="other people's texts, too")
+    hub.add_argument("--public", action="store_true", help="for everybody to see")
+    hub.add_argument("--licence", default="", help="such as apache-2.0 (default: not stated)")
+    hub.add_argument("--confirm", default="", help="the code that the plan prints")
     gone = commands.add_parser("forget", help="remove an author or a post from every file of a run")
     gone.add_argument("run"), gone.add_argument("who", help="a handle, or the id of a tweet or reply")
     pod = commands.add_parser("pod", help="rent a GPU for stages 05 and 06, watch it, fetch, end it")
@@ -229,7 +243,19 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         load_secrets()
+        if given.command == "provenance" and given.tree:
+            print(provenance_tree(given.run))
+            return 0
         if given.command == "provenance": return show_provenance(given.run)
+        if given.command == "verify":
+            said, code = verify(given.run, given.seal)
+            print(said)
+            return code
+        if given.command == "publish":
+            more = {"texts": given.texts, "public": given.public, "licence": given.licence}
+            kind = "dataset" if given.dataset else "model"
+            print(publish(given.run, given.repo, given.confirm, kind=kind, **more))
+            return 0
         if given.command == "verdict": return show_verdict(given.run)
         if given.command == "phase0":
             print(phase0_line(phase0_params(given.params, run=given.run, texts=given.texts)))

@@ -29,6 +29,7 @@ from .agreement import judges_agree
 from .report import read_stats, verdict_sentence
 from .publish import export_dataset
 from .transfer import POD_ACTIONS, pod_command
+from .diagnose import diagnose, findings_text, v2_params
 from .forget import forget
 
 # %% ../nbs/09z_line.ipynb #5cff8f25
@@ -213,6 +214,10 @@ def parser() -> argparse.ArgumentParser:
     pod.add_argument("--run", required=True, help="run folder")
     pod.add_argument("--settings", default="", help="nbs/params/pod.yaml or yours (default: the plan's)")
     pod.add_argument("--confirm", default="", help="the code that the plan prints")
+    ill = commands.add_parser("diagnose", help="what a training suffers from, by its log and dev replies")
+    ill.add_argument("run")
+    ill.add_argument("--write", default="", metavar="FILE", help="write the next run's parameters there")
+    ill.add_argument("--params", default="nbs/params/sample.yaml", help="the file the run was made with")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
@@ -243,6 +248,10 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if given.command == "pod":
             print(pod_command(given.action, given.run, given.settings, given.confirm))
+            return 0
+        if given.command == "diagnose":
+            if given.write: write_text(resolve(given.write), v2_params(given.run, given.params))
+            print(findings_text(diagnose(given.run)))
             return 0
         if given.command == "promote": return promote(given.run, given.target)
         how = given.force, not given.no_notebooks, given.lessons

@@ -282,8 +282,8 @@ def serve_demo(
     port: int = 7860,
     host: str = "127.0.0.1",
     wait: bool = True,  # until it is stopped
-):
-    "Serve the demo of a run; returns Gradio's page, with its address in `local_url`"
+):  # Gradio's page, with its address in `local_url`; 0 if it was waited for
+    "Serve the demo of a run"
     run, arms = Run(folder), ASKED
     manifest = run.manifest()
     if not manifest: raise StageError(f"{folder} has no manifest.json; run a stage into it first")
@@ -302,5 +302,6 @@ def serve_demo(
     except OSError as error:
         raise StageError(f"port {port} cannot be had: {error}; name another with --port") from None
     print(f"the demo is at {page.local_url} (Ctrl+C ends it); votes go to {booth.log.file}", flush=True)
-    if wait: page.block_thread()
-    return page
+    if not wait: return page
+    page.block_thread()
+    return 0

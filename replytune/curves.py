@@ -6,23 +6,29 @@
 __all__ = ['LOGGED', 'DRAWN', 'GAP', 'loss_rows', 'loss_chart', 'loss_warnings']
 
 # %% ../nbs/05g_curves.ipynb #a85a874c
+import math
+
 from .schema import StageError
 from .charts import COLOURS, Chart, draw
 
 # %% ../nbs/05g_curves.ipynb #bf6ba1de
 def loss_rows(history: list[dict]) -> list[dict]:
-    "The rows of a Trainer's log that hold a loss: step, and the loss by its name in `LOGGED`"
+    "The rows of a Trainer's log that hold a number of `LOGGED`: step, and the number by its name"
     rows = [
         {"step": row["step"], name: row[logged]}
         for name, logged in LOGGED.items() for row in history if logged in row
     ]
+    for row in rows:
+        if "dev" in row: row["dev_perplexity"] = math.exp(row["dev"]) if row["dev"] < 700 else None
     return sorted(rows, key=lambda row: row["step"])
 
 
-LOGGED = {  # a loss here, and in the Trainer's log
+LOGGED = {  # a number here, and in the Trainer's log
     "train": "loss",  # while training, with dropout: the mean since the row before
     "dev": "eval_dev_loss",
     "train_eval": "eval_train_loss",  # of as many train rows, measured as the dev loss is
+    "gradient_norm": "grad_norm",  # before it is clipped
+    "learning_rate": "learning_rate",  # of the step after
 }
 
 # %% ../nbs/05g_curves.ipynb #d7441b92

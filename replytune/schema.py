@@ -174,6 +174,7 @@ FILES = {  # which stage writes what the later ones read
     "reviewed.jsonl": "04_review",
     **{replies_file(name): arm.stage for name, arm in ARMS.items()},
     "training_log.jsonl": "06_train",
+    "panel.jsonl": "06_train",
     "learned.json": "06_train",
     "registered.json": "07_judge",
     "judgements.jsonl": "07_judge",

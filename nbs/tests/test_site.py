@@ -68,10 +68,9 @@ def test_nothing_of_the_workings_is_left(published, name):
         assert not re.search(r"/work/|/tmp/|/home/(?!somebody)|/root/", texts(cell)), "a path of some machine"
 
 
-WALLS = {name: pytest.mark.xfail(strict=True, reason="lessons are owed: more than half of its cells are signatures") for name in ("06d_pod.ipynb", "06e_transfer.ipynb")}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=WALLS[name]) if name in WALLS else name for name in PAGE_NAMES])
+@pytest.mark.parametrize("name", PAGE_NAMES)
 def test_a_page_is_no_wall_of_signatures(published, name):
     code = [cell for cell in published(name) if cell["cell_type"] == "code"]
     signed = [cell for cell in code if "show_doc(" in cell["source"]]

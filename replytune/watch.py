@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from .schema import Chart, Pair, ParameterError
+from .schema import Chart, Pair, ParameterError, flow
 from .files import append_lines, read_rows, to_lines, whole_lines, write_text
 from .params import SECRETS
 from .run import missing, sample_rows
@@ -24,7 +24,7 @@ from .writing import Sampling, Wanted, row_number, write_batch
 from .generate import GenerateParams, build_prompt, read_reply, settings_of
 from .curves import loss_chart, loss_rows
 
-# %% ../nbs/05h_watch.ipynb #05h00005
+# %% ../nbs/05h_watch.ipynb #05h00006
 PANEL = "panel.jsonl"
 
 
@@ -43,7 +43,7 @@ def panel_of(pairs: list[Pair], tokenizer, params: GenerateParams, count: int = 
     asked = [Wanted(id, build_prompt(tokenizer, tweets[id]), row_number(id, params.seed)) for id in chosen]
     return Panel(asked, *settings_of("tuned", params))
 
-# %% ../nbs/05h_watch.ipynb #05h00009
+# %% ../nbs/05h_watch.ipynb #05h00010
 def panel_rows(model, tokenizer, panel: Panel, step: int) -> list[dict]:
     "The panel's replies of a model, as they go to the file"
     trained, rows = model.training, []
@@ -61,7 +61,7 @@ def keep_until(log: Path, step: int):
     rows = read_rows(log) if whole_lines(log) else []
     if log.exists(): write_text(log, to_lines([row for row in rows if row["step"] <= step]))
 
-# %% ../nbs/05h_watch.ipynb #05h00011
+# %% ../nbs/05h_watch.ipynb #05h00012
 def panel_callback(tokenizer, panel: Panel, log: Path):
     "Writes the panel's replies when the losses are measured, once a step"
     from transformers import TrainerCallback
@@ -75,7 +75,7 @@ def panel_callback(tokenizer, panel: Panel, log: Path):
 
     return Watch()
 
-# %% ../nbs/05h_watch.ipynb #05h00012
+# %% ../nbs/05h_watch.ipynb #05h00013
 def panel_table(rows: list[dict], tweets: dict[str, str]):
     "Each tweet's replies before the first step, in the middle and at the end"
     import pandas
@@ -87,7 +87,7 @@ def panel_table(rows: list[dict], tweets: dict[str, str]):
     cells = {f"step {step}": [said.get((id, step), "") for id in ids] for step in shown}
     return pandas.DataFrame(cells, index=[tweets.get(id, id) for id in ids])
 
-# %% ../nbs/05h_watch.ipynb #05h00016
+# %% ../nbs/05h_watch.ipynb #05h00017
 def live_chart(seconds: float = 5.0):
     "Draws the losses in a running notebook; `None` where there is none"
     try: from IPython import get_ipython
@@ -118,7 +118,7 @@ def _chart(state) -> Chart | None:
     whole = all(any(name in row for row in rows) for name in ("train", "dev"))
     return loss_chart(rows, state.best_global_step) if whole else None
 
-# %% ../nbs/05h_watch.ipynb #05h00018
+# %% ../nbs/05h_watch.ipynb #05h00020
 TRACKERS = {  # name: where its files lie in the run folder, and what of the environment its process keeps
     "trackio": ("trackio", ("TRACKIO_",)),
     "wandb": ("wandb", ("WANDB_",)),
@@ -138,7 +138,7 @@ def copy_lines(tracker: str, project: str, name: str):
         kit.log({key: value for key, value in row.items() if key != "step"}, step=row.get("step"))
     kit.finish()
 
-# %% ../nbs/05h_watch.ipynb #05h00019
+# %% ../nbs/05h_watch.ipynb #05h00021
 class Tracker:
     "Hands copies to a tracker's process; nothing it does raises, and what went wrong is in `trouble`"
 
@@ -183,7 +183,7 @@ class Tracker:
         told = f"{self.tracker}: the copies are not whole: {self.trouble}"
         return told if self.trouble else str()
 
-# %% ../nbs/05h_watch.ipynb #05h00020
+# %% ../nbs/05h_watch.ipynb #05h00022
 def tracker_callback(tracker: Tracker):
     "Sends every line of the trainer's log that holds a number of ours"
     from transformers import TrainerCallback

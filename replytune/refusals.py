@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['APART', 'PARAMETERS', 'DATA', 'NO_END', 'FIRST_LOST', 'MODEL', 'WRONG', 'refuse_data', 'refuse_tested',
            'refuse_optimizer', 'mixed', 'refuse_model', 'config_of', 'refuse_precision', 'linear_layers',
-           'checkpoint_bytes', 'disk_needed', 'refuse_disk', 'refuse', 'Wrong', 'said', 'trained', 'with_model',
+           'checkpoint_bytes', 'disk_needed', 'refuse_disk', 'refuse', 'Wrong', 'answer_to', 'trained', 'with_model',
            'with_template', 'staged', 'signed', 'of_data', 'with_params', 'without']
 
 # %% ../nbs/06f_refusals.ipynb #5d58d1d8
@@ -45,7 +45,8 @@ def refuse_data(pairs: list[Pair]):
     for split in ("train", "dev"):
         if not any(pair.split == split for pair in pairs):
             share = "lower test_share or dev_share" if split == "train" else "raise dev_share"
-            raise StageError(f"there are 0 {split} pairs: {share} in 03b_split, or review more (FROM=03b)")
+            fix = f"{share} in 03b_split, or review more (FROM=03b)"
+            raise StageError(f"there are 0 {split} pairs: {fix}")
 
 # %% ../nbs/06f_refusals.ipynb #93b80e71
 def refuse_tested(
@@ -60,8 +61,8 @@ def refuse_tested(
             if known := {*row["test"]} & {*test_tweets(as_test)}:
                 run = row.get("run", "an earlier run")
                 raise StageError(
-                    f"{len(known)} {split} tweets were test tweets, and {run} was measured by them ({SEALS}):"
-                    f" name splits_from: {run}/clean.jsonl in 03b_split (FROM=03b)"
+                    f"{len(known)} {split} tweets were test tweets, and {run} was measured by them"
+                    f" ({SEALS}): name splits_from: {run}/clean.jsonl in 03b_split (FROM=03b)"
                 )
 
 # %% ../nbs/06f_refusals.ipynb #6ca8c397
@@ -74,12 +75,14 @@ def refuse_optimizer(params: TrainParams):
     name, names = params.optimizer, [each.value for each in OptimizerNames]
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3) or ["adamw_torch", "paged_adamw_8bit"]
-        raise StageError(f"optimizer {name!r} is unknown; did you mean {' or '.join(near)}?")
+        usual = "adamw_torch is usual"
+        raise StageError(f"optimizer {name!r} is unknown; did you mean {' or '.join(near)}? {usual}")
     if "8bit" in name and importlib.util.find_spec("bitsandbytes") is None:
         raise StageError(f"optimizer {name}: {missing('bitsandbytes')}; or take adamw_torch")
     try: Trainer.get_optimizer_cls_and_kwargs(training_arguments(params, Path("unused"), 1, False))
     except Exception as error:  # noqa: BLE001  (a package, a GPU or a setting that it wants)
-        raise StageError(f"optimizer {name} cannot be made here ({error}); take adamw_torch") from None
+        why = str(error).split(". ")[0]  # some say after that from where to install what
+        raise StageError(f"optimizer {name} cannot be made here ({why}); take adamw_torch") from None
 
 # %% ../nbs/06f_refusals.ipynb #373c912d
 APART = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
@@ -120,7 +123,8 @@ def config_of(name: str):
     try: return AutoConfig.from_pretrained(find_model(name))
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or ["?"])[0]
-        raise StageError(f"model {name!r} has no config.json to be read; fetch it again ({first})") from None
+        unread = f"model {name!r} has no config.json to be read"
+        raise StageError(f"{unread}; fetch it again ({first})") from None
 
 
 def _refuse_shards(name: str, folder: Path):
@@ -197,7 +201,7 @@ class Wrong(NamedTuple):
     fix: str  # and what of the way out
 
 
-def said(wrong: Wrong, folder: Path) -> str:
+def answer_to(wrong: Wrong, folder: Path) -> str:
     "The one error that a wrong input gives; `AssertionError` if a model would have been loaded"
     loads = patch("replytune.train.load_model", _too_late), patch("replytune.models.load_model", _too_late)
     with loads[0], loads[1]:
@@ -282,9 +286,9 @@ PARAMETERS = [
     Wrong("a learning rate of 1", with_params(learning_rate=1), "learning_rate = 1", "less than 1"),
     Wrong("a learning rate that is no number", with_params(learning_rate=float("nan")), "nan", "finite"),
     Wrong("an endless learning rate", with_params(learning_rate=float("inf")), "inf", "finite"),
-    Wrong("a warm-up as long as the training", with_params(warmup_share=0.95), "0.95", "lower warmup_share"),
+    Wrong("a warm-up that takes all steps", with_params(warmup_share=0.95), "0.95", "lower warmup_share"),
     Wrong("a patience that cannot fire", with_params(patience=9), "patience 9", "patience 0"),
-    Wrong("no evaluation in the planned steps", with_params(evaluate_steps=50), "50", "lower evaluate_steps"),
+    Wrong("no evaluation in these steps", with_params(evaluate_steps=50), "50", "lower evaluate_steps"),
     Wrong("evaluations between two logs", with_params(log_steps=4), "log_steps 4", "multiple"),
     Wrong("a module that the model lacks", with_params(target_modules=["c_attn"]), "c_attn", "it has down"),
     Wrong("an unknown optimizer", with_params(optimizer="adamw"), "'adamw'", "did you mean"),
@@ -329,7 +333,7 @@ DATA = [
     Wrong("no train pairs", of_data(without("train")), "0 train pairs", "03b"),
     Wrong("no dev pairs", of_data(without("dev")), "0 dev pairs", "raise dev_share"),
     Wrong("a train tweet of a test tweet's cluster", of_data(_leaking), "test and in train", "FROM=03b"),
-    Wrong("test tweets of another run as train", staged(_measured), "train tweets were test", "splits_from"),
+    Wrong("test tweets of another run", staged(_measured), "train tweets were test", "splits_from"),
     Wrong("a reply that is there twice", of_data(lambda rows: [*rows, rows[0]]), "2 times", "FROM=03"),
     Wrong("pairs edited after they were signed", staged(_edited), "reviewed.jsonl changed", "FROM=04"),
     Wrong("stage 05 never ran", staged(_not_run), "base.jsonl", "FROM=05"),
@@ -373,7 +377,7 @@ MODEL = [
     Wrong("a model without configuration", with_model(_gone("config.json")), "config.json", "fetch it"),
     Wrong("a tokenizer without chat template", with_template(""), "no chat template", "instruct model"),
     Wrong("a template that drops a turn", with_template(FIRST_LOST), "leaves out", "makers' own"),
-    Wrong("a template without an end token", with_model(_without_an_end), "ends an answer with", "eos_token"),
+    Wrong("a template without an end token", with_model(_without_an_end), "ends an answer", "eos_token"),
     Wrong("packing where pairs mix", with_model(_of_another_kind, packing=True), "bloom", "packing: false"),
     Wrong("an adapter of another base", _of_another_base, "'smollm2'", "FROM=06"),
     Wrong("nf4 without bitsandbytes", _without_bitsandbytes, "nf4", "pip install"),

@@ -120,8 +120,8 @@ def _warnings(train_pairs: int, steps: int, params: TrainParams) -> list[str]:
         most = train_pairs // size
         fewer = f"accumulation at most {most}" if most else "a smaller batch_size"
         found.append(
-            f"a step takes batch_size {size} x accumulation {params.accumulation} = {step} rows, and an epoch"
-            f" has {train_pairs}: {fewer}"
+            f"a step takes batch_size {size} x accumulation {params.accumulation} = {step} rows, and an"
+            f" epoch has {train_pairs}: {fewer}"
         )
     if 1 < steps <= math.ceil(steps * params.warmup_share):
         found.append(

@@ -8,7 +8,7 @@ from replytune.schema import Pair, StageError
 from replytune.budget import parameter_counts, shape_of
 from replytune.files import to_lines, write_text
 from replytune.models import Precision, find_model
-from replytune.refusals import APART, WRONG, checkpoint_bytes, disk_needed, linear_layers, refuse, refuse_disk, refuse_model, refuse_tested, said
+from replytune.refusals import APART, WRONG, checkpoint_bytes, disk_needed, linear_layers, refuse, refuse_disk, refuse_model, refuse_tested, answer_to
 from replytune.run import sample_rows
 from replytune.split import SEALS, test_tweets as tweets_of
 from replytune.train import TrainParams, train_adapter
@@ -21,7 +21,7 @@ PLAIN = Precision("none", "float32")
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
 def test_it_is_refused_with_its_value_and_a_way_out_before_a_model_is_loaded(wrong, tmp_path):
-    answer = said(wrong, tmp_path)
+    answer = answer_to(wrong, tmp_path)
     assert wrong.value in answer and wrong.fix in answer and len(answer) < 700 and "Traceback" not in answer
 
 
@@ -33,7 +33,7 @@ def test_what_is_right_is_not_refused_and_would_load_the_model(tmp_path, monkeyp
     "The proof that a model would have been loaded can fail: without anything wrong it does"
     refuse(TrainParams(packing=True, optimizer="paged_adamw_8bit"), "tiny-qwen3", PLAIN, PAIRS)
     right = WRONG[0]._replace(call=lambda folder: train_adapter(TrainParams(), "tiny-qwen3", PLAIN, PAIRS, folder / "a", folder / "b"))
-    with pytest.raises(AssertionError, match="would have been loaded"): said(right, tmp_path)
+    with pytest.raises(AssertionError, match="would have been loaded"): answer_to(right, tmp_path)
 
 
 def test_every_shard_that_the_index_names_must_be_there(tmp_path):

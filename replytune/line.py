@@ -29,6 +29,7 @@ from .agreement import judges_agree
 from .report import read_stats, verdict_sentence
 from .publish import export_dataset
 from .transfer import POD_ACTIONS, pod_command
+from .sweep import sweep_command
 from .forget import forget
 
 # %% ../nbs/09z_line.ipynb #5cff8f25
@@ -213,6 +214,10 @@ def parser() -> argparse.ArgumentParser:
     pod.add_argument("--run", required=True, help="run folder")
     pod.add_argument("--settings", default="", help="nbs/params/pod.yaml or yours (default: the plan's)")
     pod.add_argument("--confirm", default="", help="the code that the plan prints")
+    tried = commands.add_parser("sweep", help="train a small grid of stage 06; choose on dev, never on test")
+    tried.add_argument("run", help="run folder whose stage 05 is done")
+    tried.add_argument("--params", required=True, help="a file with grid and 06_train")
+    tried.add_argument("--no-notebooks", action="store_true", help="train in this process")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
@@ -243,6 +248,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if given.command == "pod":
             print(pod_command(given.action, given.run, given.settings, given.confirm))
+            return 0
+        if given.command == "sweep":
+            print(sweep_command(given.run, given.params, not given.no_notebooks))
             return 0
         if given.command == "promote": return promote(given.run, given.target)
         how = given.force, not given.no_notebooks, given.lessons

@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -183,20 +184,24 @@ def choose_setting(
     confidence: float = 0.95,
 ) -> Choice:
     "The setting to go on with: the best on dev, or the cheapest of those that noise could have put first"
-    from scipy.stats import t
-
     table = by_setting(rows, [name for name in grid if name != "seed"])
-    seeds, others, best = table[0]["seeds"], len(table) - 1, table[0]
+    seeds, settings, best = table[0]["seeds"], len(table), table[0]
     noise = needed = None
     if seeds > 1:
-        noise = (sum(row["spread"] ** 2 for row in table) / len(table)) ** 0.5
-        times = t.ppf(1 - (1 - confidence) / 2 / max(1, others), len(table) * (seeds - 1))
-        needed = float(times * noise * (2 / seeds) ** 0.5)
+        noise = (sum(row["spread"] ** 2 for row in table) / settings) ** 0.5
+        needed = _range(confidence, max(2, settings), settings * (seeds - 1)) * noise / seeds**0.5
     tied = [row for row in table if needed is None or row["dev"] - best["dev"] <= needed]
     cost = lambda row: (row["values"].get("rank", 0), row["steps"], row["dev"])
     chosen = min(tied, key=cost)
     alike = [row["setting"] for row in tied] if len(tied) > 1 else []
     return Choice(chosen["values"], _why(table, chosen, alike, needed), alike, noise, needed, table)
+
+
+@cache
+def _range(confidence: float, settings: int, freedom: int) -> float:
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(confidence, settings, freedom))
 
 
 def _why(table: list[dict], chosen: dict, alike: list[str], needed: float | None) -> str:

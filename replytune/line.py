@@ -33,6 +33,7 @@ from .publish import export_dataset
 from .hub import publish
 from .transfer import POD_ACTIONS, pod_command
 from .diagnose import diagnose, findings_text, v2_params
+from .sweep import sweep_command
 from .forget import forget
 from .demo import serve_demo
 
@@ -239,6 +240,10 @@ def parser() -> argparse.ArgumentParser:
     ill.add_argument("run")
     ill.add_argument("--write", default="", metavar="FILE", help="write the next run's parameters there")
     ill.add_argument("--params", default="nbs/params/sample.yaml", help="the file the run was made with")
+    tried = commands.add_parser("sweep", help="train a small grid of stage 06; choose on dev, never on test")
+    tried.add_argument("run", help="run folder whose stage 05 is done")
+    tried.add_argument("--params", required=True, help="a file with grid and 06_train")
+    tried.add_argument("--no-notebooks", action="store_true", help="train in this process")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
@@ -275,6 +280,7 @@ COMMANDS = {
     "run": run_command,
     "phase0": lambda given: phase0_line(phase0_params(given.params, run=given.run, texts=given.texts)),
     "diagnose": diagnose_command,
+    "sweep": lambda given: sweep_command(given.run, given.params, not given.no_notebooks),
     "pod": lambda given: pod_command(given.action, given.run, given.settings, given.confirm),
     "agreement": lambda given: judges_agree(given.run, given.other),
     "verdict": lambda given: show_verdict(given.run),

@@ -83,7 +83,7 @@ class TrainParams(StageParams):
     dora: bool = False
     neftune_alpha: float = Field(0.0, ge=0)
     packing: bool = False
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(2e-4, gt=0, lt=1)
     epochs: float = Field(2.0, gt=0)
     max_steps: int = Field(6, ge=0)
     batch_size: int = Field(4, ge=1)
@@ -114,7 +114,7 @@ def training_plan(train_pairs: int, params: TrainParams) -> dict:
         "steps per epoch": per_epoch,
         "warm-up steps": math.ceil(steps * params.warmup_share),
         "evaluations": evaluations_planned(steps, params.evaluate_steps),
-        "warnings": _warnings(steps, params),
+        "warnings": _warnings(train_pairs, steps, params),
     }
 
 
@@ -123,8 +123,20 @@ def evaluations_planned(steps: int, every: int) -> int:
     return math.ceil(steps / every)
 
 
-def _warnings(steps: int, params: TrainParams) -> list[str]:
-    every, found = params.evaluate_steps, []
+def _warnings(train_pairs: int, steps: int, params: TrainParams) -> list[str]:
+    every, found, size = params.evaluate_steps, [], params.batch_size
+    if (step := size * params.accumulation) > train_pairs:
+        most = train_pairs // size
+        fewer = f"accumulation at most {most}" if most else "a smaller batch_size"
+        found.append(
+            f"a step takes batch_size {size} x accumulation {params.accumulation} = {step} rows, and an"
+            f" epoch has {train_pairs}: {fewer}"
+        )
+    if 1 < steps <= math.ceil(steps * params.warmup_share):
+        found.append(
+            f"the warm-up takes all {steps} steps: lower warmup_share from {params.warmup_share:g}"
+            " (0.03 is usual)"
+        )
     if every % params.log_steps:
         uneven = f"evaluate_steps {every} is no multiple of log_steps {params.log_steps}"
         found.append(f"{uneven}: a resumed run would log other losses")
@@ -420,12 +432,14 @@ def train_adapter(
     watching: list = (),  # more callbacks that look on
 ) -> tuple[list[dict], dict]:
     "Train (or go on training) and save the best adapter; returns the loss rows and counts"
+    resolve_name("replytune.refusals:refuse")(params, name, precision, pairs)
     tokenizer = load_tokenizer(name)
     must_have(name, params.target_modules)
     train, dev, too_long = split_rows(tokenizer, pairs, params)
     shaped = [params.model_dump(mode="json", exclude=LOOKS_ON), model_hash(name), precision, train, dev]
     key = sha256(json.dumps([code_version("train", "train_adapter"), *shaped]))
     if known := _finished(folder, key, adapter): return known
+    resolve_name("replytune.refusals:refuse_disk")(folder, name, params)
     if panel: watching = [panel_callback(tokenizer, panel, folder / PANEL), *watching]
     trainer = build_trainer(load_model(name, precision), tokenizer, train, dev, params, folder, watching)
     start, notes = last_checkpoint(folder, key)
@@ -497,6 +511,7 @@ def train_stage(params: TrainParams):
         asked = [*questions_of(pairs, sampled.split, sampled.tweets_max), *open_questions(stage, sampled)]
         base = stage.records("generations/base.jsonl", Generation)
         same_base(base, base_label(sampled, precision, base), {pair.tweet_id for pair in asked})
+        resolve_name("replytune.refusals:refuse_tested")(pairs, stage.run.folder.parent)
         tokenizer = load_tokenizer(sampled.model)
         stage.notes["estimate"] = estimate_of(pairs, params, tokenizer, sampled.model, precision)
         panel = panel_of(pairs, tokenizer, sampled, params.panel_tweets) if params.panel_tweets else None

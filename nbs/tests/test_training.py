@@ -240,7 +240,8 @@ def test_a_patience_that_cannot_fire_is_refused_with_the_numbers(monkeypatch):
     monkeypatch.setattr("replytune.train.load_model", None)
     founding = TrainParams(max_steps=0, evaluate_steps=50, log_steps=10, patience=3)
     many = (PAIRS * 4)[:800]
-    pairs = [pair.model_copy(update={"split": "train"}) for pair in many] + FEW[-6:]
+    own = lambda n: {"split": "train", "reply_id": str(n), "tweet_id": str(n), "cluster": None}
+    pairs = [pair.model_copy(update=own(n)) for n, pair in enumerate(many, 1)] + FEW[-6:]
     with pytest.raises(StageError) as error: train_adapter(founding, "tiny-qwen3", PLAIN, pairs, None, None)
     assert "patience 3 needs 4 evaluations before the last of 100 steps, and one every 50 makes 1: evaluate_steps at most 24, or patience 0" in str(error.value)
     for every, works in ((24, True), (25, False)):

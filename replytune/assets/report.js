@@ -51,10 +51,11 @@
   tools.hidden = false;
   show(0);
 
-  let folded = [];
+  const unfolded = [];
   window.addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
+    const folded = [...document.querySelectorAll("details:not([open])")];
     folded.forEach((each) => { each.open = true; });
+    unfolded.push(...folded);
   });
-  window.addEventListener("afterprint", () => { folded.forEach((each) => { each.open = false; }); });
+  window.addEventListener("afterprint", () => { unfolded.splice(0).forEach((each) => { each.open = false; }); });
 })();

@@ -73,6 +73,6 @@ def framed(chart: Chart, name: str, number: int) -> str:
     heading, see = CAPTIONS[name]
     plain = chart.svg.replace(' style="max-width:100%;height:auto"', "", 1)  # the style sheet says it
     svg = Markup(re.sub(r'<g id="[^"]*"', "<g", plain))
-    frame = '<figure><div class="scroll" tabindex="0" role="region" aria-label="{0}">{1}</div>'
+    frame = '<figure><div class="paper">{1}</div>'
     said = "<figcaption><b>Figure {2}. {0}.</b> {3}</figcaption></figure>"
     return Markup(frame + said).format(heading, svg, number, see)

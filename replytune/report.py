@@ -29,7 +29,7 @@ from .params import StageParams
 from replytune.run import (
     SAMPLE_RUN, Run, arms_made, disclaimer, open_stage, sample_copy,
 )
-from .charts import COLOURS, bars, counts_table
+from .charts import COLOURS, bars, counts_table, narrow
 from .validate import one_example_each, reasons_chart
 from .split import OPEN
 from .generate import REPAIRS, Generation, arm_counts, lengths_chart, open_of, x_length
@@ -515,7 +515,7 @@ def report_stage(params: ReportParams):
     with open_stage("09_report", params, reads=reads) as stage:
         manifest = stage.run.manifest()
         stats = read_stats(stage.run)
-        figures = figures_of(stage.run, manifest, stats, disclaimer(manifest))
+        with narrow(): figures = figures_of(stage.run, manifest, stats, disclaimer(manifest))
         words = words_of(stage.run, manifest, params)
         for name, chart in figures.items(): stage.write(f"figures/{name}.svg", chart.svg)
         stage.write("report.html", render(words, figures))

@@ -60,7 +60,7 @@ def test_sample_report_shows_its_label_once_at_the_top_and_in_every_figure(brows
     page.goto(f"file://{run/'report.html'}")
     label = "pipeline check: invented data, 135M model, no human review"
     assert page.locator("h1 + .label").inner_text() == label and page.locator(".label").count() == 1
-    glyphs = lambda svg: page.locator("figure svg").nth(svg).evaluate("node => [...node.querySelectorAll('g')].filter(each => each.style.fill === 'rgb(119, 119, 119)' || each.getAttribute('style')?.includes('#777777')).length")
+    glyphs = lambda svg: page.locator("figure svg").nth(svg).evaluate("node => [...node.querySelectorAll('g')].filter(each => each.style.fill === 'rgb(85, 85, 85)' || each.getAttribute('style')?.includes('#555555')).length")
     assert all(glyphs(place) for place in range(page.locator("figure svg").count())), "a figure without the label"
     assert label in (run / "report.md").read_text(encoding="utf-8")
     first = page.locator("body").inner_text()[:400]

@@ -56,7 +56,9 @@ def replies_under(arms: dict[str, list[Generation]]) -> dict[str, list[tuple[str
     return dict(said)
 
 
-def name_of(arm: str, number: int) -> str: return f"{arm} ({number + 1})" if number else arm
+def name_of(arm: str, number: int) -> str:
+    "What stands beside an arm's first, second, ... reply to a tweet"
+    return f"{arm} ({number + 1})" if number else arm
 
 # %% ../nbs/08f_browse.ipynb #08f0000e
 def cards_of(

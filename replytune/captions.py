@@ -9,7 +9,6 @@ __all__ = ['CAPTIONS', 'framed']
 import re
 
 from .schema import Chart
-from .charts import bars
 
 # %% ../nbs/08h_captions.ipynb #08h00005
 CAPTIONS = {  # figure: its heading, and what to see in it

@@ -151,7 +151,7 @@ class Plan(NamedTuple):
         return sha256(json.dumps(said, sort_keys=True))[:8]
 
 # %% ../nbs/09f_hub.ipynb #09f16a1b
-CUT = "<h2>Every test tweet, every arm</h2>"  # texts cannot hold this: they are escaped
+CUT = '<section id="replies">'  # texts cannot hold this: they are escaped
 CUT_WORDS = "<h2>Texts</h2><p>Tweets and replies are left out: they are other people's.</p></body></html>"
 KEPT_BACK = (
     "queries", "dumps", "decisions", "adjudicator", "splits_from", "base_url", "judge_url", "confirm",

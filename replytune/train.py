@@ -6,7 +6,7 @@
 __all__ = ['PROJECTIONS', 'RATE_MIN', 'STATE', 'WEIGHTS', 'PARTS', 'FINISHED', 'LOOKS_ON', 'BUDGET', 'training_row',
            'training_rows', 'TrainParams', 'training_plan', 'evaluations_planned', 'rows_planned', 'training_arguments',
            'build_trainer', 'must_have', 'damage_of', 'last_checkpoint', 'save_adapter', 'precision_of', 'same_base',
-           'base_label', 'split_rows', 'train_adapter', 'estimate_of', 'watched', 'train_stage', 'tuned_generator',
+           'base_label', 'split_rows', 'estimate_of', 'watched', 'train_adapter', 'train_stage', 'tuned_generator',
            'tuned_replies']
 
 # %% ../nbs/06_train.ipynb #57af7c01
@@ -420,6 +420,44 @@ def _train(trainer, start: Path | None):
     if trainer.state.best_global_step is None:
         raise StageError("no dev loss is a number: the training diverged; lower learning_rate")
 
+# %% ../nbs/06_train.ipynb #06w00002
+LOOKS_ON = {"run", "panel_tweets", "tracker"}  # parameters that change nothing of a training
+
+
+def estimate_of(pairs: list[Pair], params: TrainParams, tokenizer, model: str, precision: Precision) -> dict:
+    "Steps, tokens, memory and time as page 06b computes them; or why it cannot"
+    some = [pair for pair in pairs if pair.split in ("train", "dev")]
+    try: told = resolve_name(BUDGET)(some, params, tokenizer, model, precision, strict=False)
+    except StageError as error: return {"unavailable": str(error)}
+    work, fits = told["work"], [row for row in told["cards"] if row["fits"]]
+    cards = {row["card"]: {name: row[name] for name in ("minutes", "dollars", "priced")} for row in fits}
+    counted = {name: work[name] for name in ("steps", "tokens", "padding share")}
+    return counted | {"peak memory": round(told["memory"]["peak"]), "cards": cards}
+
+
+BUDGET = "replytune.budget:budget"
+
+# %% ../nbs/06_train.ipynb #06w00003
+@contextmanager
+def watched(params: TrainParams, stage: Stage) -> Iterator[list]:
+    "Callbacks of the tracker and the chart; in the end what was measured goes into the stage's notes"
+    about = stage.run.folder, params.model_dump(mode="json", exclude={"run"})
+    known = Tracker(params.tracker, *about) if _copies(params) else None
+    began, chart = time.monotonic(), live_chart()
+    try: yield [*([tracker_callback(known)] if known else []), *([chart] if chart else [])]
+    finally:
+        if known and (said := known.close()):
+            stage.notes["tracker"] = said
+            print(said, file=sys.stderr)
+    peak = resolve_name("replytune.budget:peak_memory")()
+    resumed = "of this process alone: what was trained before a kill is not in it"
+    stage.notes["measured"] = {"peak memory": peak, "seconds": round(time.monotonic() - began), "of": resumed}
+
+
+def _copies(params: TrainParams) -> bool:
+    check_tracker(params.tracker)
+    return params.tracker != "none"
+
 # %% ../nbs/06_train.ipynb #5918e64b
 def train_adapter(
     params: TrainParams,
@@ -458,44 +496,6 @@ def train_adapter(
     told = rows, counts | {"warnings": warnings, "notes": notes}
     write_text(folder / FINISHED, json.dumps([key, _hashes_of(adapter), *told]))
     return told
-
-# %% ../nbs/06_train.ipynb #06w00002
-LOOKS_ON = {"run", "panel_tweets", "tracker"}  # parameters that change nothing of a training
-
-
-def estimate_of(pairs: list[Pair], params: TrainParams, tokenizer, model: str, precision: Precision) -> dict:
-    "Steps, tokens, memory and time as page 06b computes them; or why it cannot"
-    some = [pair for pair in pairs if pair.split in ("train", "dev")]
-    try: told = resolve_name(BUDGET)(some, params, tokenizer, model, precision, strict=False)
-    except StageError as error: return {"unavailable": str(error)}
-    work, fits = told["work"], [row for row in told["cards"] if row["fits"]]
-    cards = {row["card"]: {name: row[name] for name in ("minutes", "dollars", "priced")} for row in fits}
-    counted = {name: work[name] for name in ("steps", "tokens", "padding share")}
-    return counted | {"peak memory": round(told["memory"]["peak"]), "cards": cards}
-
-
-BUDGET = "replytune.budget:budget"
-
-# %% ../nbs/06_train.ipynb #06w00003
-@contextmanager
-def watched(params: TrainParams, stage: Stage) -> Iterator[list]:
-    "Callbacks of the tracker and the chart; in the end what was measured goes into the stage's notes"
-    about = stage.run.folder, params.model_dump(mode="json", exclude={"run"})
-    known = Tracker(params.tracker, *about) if _copies(params) else None
-    began, chart = time.monotonic(), live_chart()
-    try: yield [*([tracker_callback(known)] if known else []), *([chart] if chart else [])]
-    finally:
-        if known and (said := known.close()):
-            stage.notes["tracker"] = said
-            print(said, file=sys.stderr)
-    peak = resolve_name("replytune.budget:peak_memory")()
-    resumed = "of this process alone: what was trained before a kill is not in it"
-    stage.notes["measured"] = {"peak memory": peak, "seconds": round(time.monotonic() - began), "of": resumed}
-
-
-def _copies(params: TrainParams) -> bool:
-    check_tracker(params.tracker)
-    return params.tracker != "none"
 
 # %% ../nbs/06_train.ipynb #15e4f990
 def train_stage(params: TrainParams):

@@ -148,7 +148,7 @@ def test_no_text_handle_secret_or_folder_of_anybody_leaves(run, server, monkeypa
     for arm in ("base", "rag", "tuned", "human"):
         for row in read_rows(run / f"generations/{arm}.jsonl"): assert not row["reply"] or len(row["reply"]) < 12 or escape(row["reply"]).encode() not in sent
     for private in (TOKEN, str(ROOT), str(run.folder)): assert private.encode() not in sent and private not in (run / PUBLISHED).read_text()
-    assert b"<h2>Checks that could have voided it</h2>" in sent and b"are left out" in sent
+    assert b"<h2>How sure is it?</h2>" in sent and b"are left out" in sent
 
 
 def test_texts_go_when_they_are_asked_for(run, server):
@@ -172,7 +172,7 @@ def test_a_text_in_a_file_that_may_go_keeps_it_here(run):
 
 
 def test_a_secret_in_a_file_stops_everything(run, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "0.6129032258064516")
+    monkeypatch.setenv("HF_TOKEN", "0.6774032258064516")
     with pytest.raises(StageError, match="stats.json holds the value of a secret"): plan_publication(run.folder, "me/replies")
 
 
@@ -192,7 +192,7 @@ def test_the_first_line_is_the_verdict_and_the_hub_accepts_the_card(run, decisio
     results = card.data.eval_results
     if decision == "INVALID": assert not results and "model-index" not in text
     else:
-        assert len(results) == 1 and results[0].metric_value == 0.6129 and decision in results[0].metric_name and "invented data" in results[0].dataset_name
+        assert len(results) == 1 and results[0].metric_value == 0.6774 and decision in results[0].metric_name and "invented data" in results[0].dataset_name
     assert "base_model" not in text.split("---")[1], "the hub knows no such base"
 
 

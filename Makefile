@@ -31,7 +31,7 @@ test-slow:  ## kill, soak and exhaustive tests as well
 	@$(ENV); $(OFFLINE); python -m pytest nbs -q --slow
 
 check:  ## under a minute: form, exports, imports, and tests that need no model and no browser
-	@$(ENV); $(OFFLINE); $(TWO) $(QUICK)
+	@$(ENV); $(OFFLINE); $(TWO) -m "not rendered" $(QUICK)
 
 page:  ## one page with its tests: PAGE=03
 	@$(ENV); $(OFFLINE); python -m pytest nbs -q --page "$(PAGE)"

@@ -34,6 +34,7 @@ def pytest_configure(config):
     hypothesis.settings.register_profile("the same every time", derandomize=True, max_examples=60, deadline=None)
     hypothesis.settings.register_profile("a new search", max_examples=500, deadline=None)
     hypothesis.settings.load_profile("a new search" if config.getoption("--slow") else "the same every time")
+    config.addinivalue_line("markers", "rendered: needs the whole site as HTML, or a browser; make check does without")
     config.addinivalue_line("markers", "slow: browser, kill and soak tests; run with --slow (make test-slow)")
 
 

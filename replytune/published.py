@@ -24,15 +24,22 @@ OF_FIELDS = {"BaseModel", "Record", "StageParams", "StrEnum", "NamedTuple", "dat
 
 def class_source(name: str) -> str | None:
     "The source of a class of ours that is made of fields, from whatever module holds it; else `None`"
-    package = Path(importlib.util.find_spec("replytune").origin).parent
+    text, node = _classes().get(name, ("", None))
+    if node is None: return None
+    parts = [part for each in node.bases + node.decorator_list for part in ast.walk(each)]
+    made_of = {part.id for part in parts if isinstance(part, ast.Name)}
+    return ast.get_source_segment(text, node) if made_of & OF_FIELDS else None
+
+
+@cache
+def _classes() -> dict[str, tuple[str, ast.ClassDef]]:
+    "Every class of the library, with the text of its module; of two of one name the first by module"
+    package, found = Path(importlib.util.find_spec("replytune").origin).parent, {}
     for file in sorted(package.glob("[a-z]*.py")):
         text = file.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
-            if isinstance(node, ast.ClassDef) and node.name == name:
-                parts = [part for each in node.bases + node.decorator_list for part in ast.walk(each)]
-                made_of = {part.id for part in parts if isinstance(part, ast.Name)}
-                return ast.get_source_segment(text, node) if made_of & OF_FIELDS else None
-    return None
+            if isinstance(node, ast.ClassDef): found.setdefault(node.name, (text, node))
+    return found
 
 
 def _default(value: ast.expr | None) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 refresh_quarto_yml(); _build_modidx(); cache = proc_nbs(n_workers=0, force=True)
 for file in sorted(Path("nbs/blog").rglob("*")):
     if todo := _proc_file(file, cache, Path("nbs")): main(todo)
+import gc; gc.freeze()  # sixty shells say goodbye, and each would look through everything again: more than half of the time
 """  # the first half of nbdev_docs, without its attempts to install Quarto and the project, and with the blog: settings.ini keeps nbdev out of folders
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from publish import process
 from shape import table
-from test_form import LETTERED, cells, is_exported
+from test_form import LETTERED, cells, is_exported, runs_whole
 from replytune.schema import STAGES
 from replytune.files import project_root
 
@@ -130,6 +130,7 @@ def test_a_post_has_what_the_listing_needs_and_its_links_lead_somewhere(publishe
     assert {"title", "description", "date", "categories"} <= front.keys() and name.split("/")[2].startswith(str(front["date"]))
     prose = "\n".join(cell["source"] for cell in published(name) if cell["cell_type"] == "markdown")
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose): assert (ROOT / "nbs" / name).parent.joinpath(target).exists(), target
+    assert not [cell["source"] for cell in cells(ROOT / "nbs" / name) if cell["cell_type"] == "code" and runs_whole(cell)]
     pictures = [output for cell in published(name) for output in cell.get("outputs", []) if "image/svg+xml" in output.get("data", {})]
     assert pictures and "pipeline check" in json.dumps(pictures), "figures of the stored run carry its label"
 
@@ -143,6 +144,7 @@ def rendered(site):
     return folder / "_docs"
 
 
+@pytest.mark.rendered
 def test_the_pages_render_with_their_headings_and_pictures(rendered, published):
     from html.parser import HTMLParser
 
@@ -185,6 +187,7 @@ def test_the_pages_render_with_their_headings_and_pictures(rendered, published):
 AXE = Path(os.environ.get("REPLYTUNE_AXE") or ROOT / "runs/.models/axe/axe.min.js")
 
 
+@pytest.mark.rendered
 def test_a_checker_of_accessibility_finds_nothing_serious(rendered, browser):
     if not AXE.is_file(): pytest.skip(f"no {AXE.name}: npm pack axe-core, unpack package/axe.min.js into runs/.models/axe")
     found, page = [], browser.new_page(viewport={"width": 1280, "height": 900})

@@ -38,6 +38,8 @@ def loss_chart(
     note: str = "",
 ) -> Chart:
     "Training and dev loss by step, with the checkpoint that was kept"
+    if strange := [row for row in rows if not isinstance(row.get("step"), int)]:
+        raise StageError(f"training_log.jsonl has a line without a step: {strange[0]!r:.80}; run FROM=06")
     if not all(any(name in row for row in rows) for name in ("train", "dev")):
         raise StageError("training_log.jsonl holds no train or no dev loss; run stage 06 again (FROM=06)")
 

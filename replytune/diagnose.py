@@ -54,7 +54,7 @@ def evidence(run: Run) -> Evidence:
     "Read what a training left, test texts excepted"
     path = run / "training_log.jsonl"
     if not path.exists(): raise StageError(f"{run.folder.name} has no training_log.jsonl; run stage 06 first")
-    rows = _lines(path)
+    rows = _by_step(path)
     dev, train = ({row["step"]: _number(row[name]) for row in rows if name in row}
                   for name in ("dev", "train_eval"))
     known = read_json(run / "learned.json") if (run / "learned.json").exists() else {}
@@ -62,6 +62,13 @@ def evidence(run: Run) -> Evidence:
     gained = learned.get("gained", unavailable("learned.json holds no losses"))
     noise = gained if isinstance(gained, Unavailable) else (gained.high - gained.low) / 2
     return Evidence(dev, train, noise, learned, _panels(run))
+
+
+def _by_step(path: Path) -> list[dict]:
+    rows = _lines(path)
+    if lost := [row for row in rows if not isinstance(row.get("step"), int)]:
+        raise StageError(f"{path.name} has a line without a step: {lost[0]!r:.80}; run FROM=06")
+    return rows
 
 
 def _number(value) -> float:
@@ -72,7 +79,7 @@ def _panels(run: Run) -> dict[int, dict]:
     "Measures of the panel's replies at each step, and how often they end and copy"
     path = run / "panel.jsonl"
     if not path.exists(): return {}
-    rows, pairs, found = _lines(path), open_rows(run), {}
+    rows, pairs, found = _by_step(path), open_rows(run), {}
     dev = {pair.tweet_id for pair in pairs if pair.split == "dev"}
     if pairs and (foreign := [row["tweet_id"] for row in rows if row["tweet_id"] not in dev]):
         raise StageError(f"panel.jsonl answers tweet {foreign[0]}, which is not of the dev split")

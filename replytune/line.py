@@ -288,7 +288,7 @@ COMMANDS = {
     "provenance": lambda given: provenance_tree(given.run) if given.tree else show_provenance(given.run),
     "verify": lambda given: verify(given.run, given.seal),
     "publish": publish_command,
-    "export": lambda given: export_dataset(given.run, given.target, given.texts),
+    "export": lambda given: str(export_dataset(given.run, given.target, given.texts)),
     "forget": lambda given: forget(given.run, given.who),
     "rebuild": rebuild_command,
     "promote": lambda given: promote(given.run, given.target),

@@ -80,6 +80,7 @@ def refuse_optimizer(params: TrainParams):
     if "8bit" in name and importlib.util.find_spec("bitsandbytes") is None:
         raise StageError(f"optimizer {name}: {missing('bitsandbytes')}; or take adamw_torch")
     try: Trainer.get_optimizer_cls_and_kwargs(training_arguments(params, Path("unused"), 1, False))
+    except ModuleNotFoundError: raise  # the stage says how it is installed
     except Exception as error:  # noqa: BLE001  (a package, a GPU or a setting that it wants)
         why = str(error).split(". ")[0]  # some say after that from where to install what
         raise StageError(f"optimizer {name} cannot be made here ({why}); take adamw_torch") from None

@@ -119,9 +119,9 @@ def _chart(state) -> Chart | None:
     return loss_chart(rows, state.best_global_step) if whole else None
 
 # %% ../nbs/05h_watch.ipynb #05h00020
-TRACKERS = {  # name: where its files lie in the run folder, and what of the environment its process keeps
-    "trackio": ("trackio", ("TRACKIO_",)),
-    "wandb": ("wandb", ("WANDB_",)),
+TRACKERS = {  # where its files lie in the run folder, and the secret that its process is given
+    "trackio": ("trackio", ""),
+    "wandb": ("wandb", "WANDB_API_KEY"),
 }
 GRACE = 20  # seconds that a tracker has to finish; then it is stopped
 
@@ -143,15 +143,16 @@ class Tracker:
     "Hands copies to a tracker's process; nothing it does raises, and what went wrong is in `trouble`"
 
     def __init__(self, tracker: str, run: Path, config: dict):
-        self.trouble, self.tracker, (where, kept) = "", tracker, TRACKERS[tracker]
+        self.trouble, self.tracker, (where, secret) = "", tracker, TRACKERS[tracker]
         folder = Path(run).resolve() / where
-        mine = lambda key: key not in SECRETS or key.startswith(kept)
+        mine = lambda key: key == secret or key not in SECRETS and not key.startswith("TRACKIO_")
         known = {key: value for key, value in os.environ.items() if mine(key)}
         own = {"TRACKIO_DIR": str(folder), "WANDB_DIR": str(folder.parent), "HF_HUB_OFFLINE": "1"}
         call = f"copy_lines({tracker!r}, 'replytune', {Path(run).name!r})"
         self.log = folder / "tracker.log"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for old in folder.glob("replytune.db*"): old.unlink()  # copies, which are all sent again
             command = [sys.executable, "-c", f"from replytune.watch import copy_lines; {call}"]
             with open(self.log, "w", encoding="utf-8") as log:
                 self.process = subprocess.Popen(
@@ -159,7 +160,7 @@ class Tracker:
                     start_new_session=True,
                 )
             os.set_blocking(self.process.stdin.fileno(), False)  # a tracker that hangs must not hold a step
-        except OSError as error: self.process, self.trouble = None, str(error)
+        except OSError as error: self.process, self.trouble = None, f"{where}: {error.strerror}"
         self.send(config)
 
     def send(self, row: dict):
@@ -179,9 +180,10 @@ class Tracker:
                 self.process.kill()
                 code = self.process.wait()
                 self.trouble = self.trouble or f"it was not done after {GRACE} s, and was stopped"
-            if code and not self.trouble: self.trouble = f"it ended with code {code}; {self.log} says why"
+            where = f"{self.log.parent.name}/{self.log.name}"  # in the run folder
+            if code and not self.trouble: self.trouble = f"it ended with code {code}; {where} says why"
         told = f"{self.tracker}: the copies are not whole: {self.trouble}"
-        return told if self.trouble else str()
+        return told if self.trouble else ""
 
 # %% ../nbs/05h_watch.ipynb #05h00022
 def tracker_callback(tracker: Tracker):
@@ -189,6 +191,10 @@ def tracker_callback(tracker: Tracker):
     from transformers import TrainerCallback
 
     class Copies(TrainerCallback):
+        def on_train_begin(self, args, state, control, **_):
+            if not state.is_world_process_zero: return
+            for row in loss_rows(state.log_history): tracker.send(row)  # before a kill
+
         def on_log(self, args, state, control, logs=None, **_):
             if not state.is_world_process_zero: return
             for row in loss_rows([{"step": state.global_step, **(logs or {})}]): tracker.send(row)
@@ -197,8 +203,8 @@ def tracker_callback(tracker: Tracker):
 
 
 def check_tracker(name: Literal["trackio", "wandb", "none"]):
-    "`ParameterError` for a tracker that was asked for and is not installed"
+    "`ParameterError` for a tracker that was asked for and is not installed; the default one costs a sentence"
     from importlib.util import find_spec
 
-    if name == "none" or find_spec(name): return
+    if name in ("none", "trackio") or find_spec(name): return
     raise ParameterError(f"tracker: {name!r}: {missing(name)}; or tracker: none")

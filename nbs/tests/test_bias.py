@@ -19,7 +19,7 @@ from replytune.bias import (ADDED, EMPTY, FORM, RATES, BothOrders, about_replies
                             planted, plain_rates, rate_of, rates_as_json, tweet_scores, win_rates)
 from replytune.checks import sound_example
 from replytune.stats import StatsParams, analyse, stats_stage
-from replytune.report import ReportParams, figures_of, render
+from replytune.report import ReportParams, figures_of, render, words_of
 
 PAGES = "07d 07i 08 09"
 
@@ -197,7 +197,7 @@ def test_the_report_shows_the_readings_and_the_warnings():
     run = sample_copy("08_stats")
     stats_stage(StatsParams(run=str(run.folder)))
     stats = json.loads((run / "stats.json").read_text())
-    page = lambda: render(run, run.manifest(), figures_of(run, run.manifest(), stats, ""), ReportParams())
+    page = lambda: render(words_of(run, run.manifest(), ReportParams()), figures_of(run, run.manifest(), stats, ""))
     warned = stats["habits"][stats["contrast"]]
     assert "swap consistency" in page() and page().count("<p>Warning, ") == len(warned) and all(f"Warning, {name}:" in page() for name in warned)
     rows = [row | {"contrast": stats["contrast"]} for row in planted(120, driven=1.0)]

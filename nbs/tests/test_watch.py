@@ -145,14 +145,30 @@ def test_a_tracker_that_fails_or_hangs_costs_a_sentence(code, lines, said, tmp_p
     for step in range(lines): tracker.send({"step": step, "train": 1.0, "padding": "x" * 100})
     told = tracker.close()
     assert re.search(said, told) and told.startswith("trackio: the copies are not whole") and time.monotonic() - began < 20
-    assert tracker.process.poll() is not None
+    assert tracker.process.poll() is not None and str(tmp_path) not in told
 
 
 def test_a_folder_that_cannot_be_written_costs_a_sentence(tmp_path):
     (tmp_path / "run").write_text("a file where the folder should be")
     tracker = Tracker("trackio", tmp_path / "run", {})
     tracker.send({"step": 1})
-    assert "the copies are not whole" in tracker.close()
+    told = tracker.close()
+    assert "the copies are not whole" in told and str(tmp_path) not in told
+
+
+def test_a_training_that_goes_on_has_each_row_once_and_the_environment_sends_no_copy_elsewhere(seen, tmp_path, monkeypatch):
+    for name in ("TRACKIO_SERVER_URL", "TRACKIO_SPACE_ID", "TRACKIO_DIR"): monkeypatch.setenv(name, "http://127.0.0.1:9/elsewhere")
+    shutil.copytree(seen[0], tmp_path / "run")
+    (tmp_path / "run/checkpoints" / FINISHED).unlink()
+    shutil.rmtree(tmp_path / "run/checkpoints/checkpoint-6")
+    earlier = Tracker("trackio", tmp_path / "run", {})
+    for row in seen[1][0]: earlier.send(row)
+    assert earlier.close() == ""
+    tracker = Tracker("trackio", tmp_path / "run", {})
+    train_adapter(PARAMS, "tiny-qwen3", PLAIN, FEW, tmp_path / "run/checkpoints", tmp_path / "run/adapter", watching=[watch.tracker_callback(tracker)])
+    assert tracker.close() == ""
+    told = [(row["step"], {key: value for key, value in row.items() if key != "step"}) for row in seen[1][0]]
+    assert sorted(map(str, lines_of(tmp_path / "run"))) == sorted(map(str, told))
 
 
 def test_trackio_asks_nobody(tmp_path):

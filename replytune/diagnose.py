@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .schema import Chart, Pair, StageError, Unavailable, unavailable
-from .files import read_json, resolve
+from .files import project_root, read_json, resolve
 from .params import read_yaml
 from .run import SAMPLE_RUN, Run
 from .charts import COLOURS, draw
@@ -239,7 +239,7 @@ def v2_params(
                 train["max_steps"] = max(1, round(start.max_steps * by))
                 why["max_steps"] = f"{start.max_steps} before: {one.name}, as epochs"
     _fit_plan(train, shared, why, run)
-    sections.setdefault("03b_split", {})["splits_from"] = str(run / "clean.jsonl")
+    sections.setdefault("03b_split", {})["splits_from"] = _written(run / "clean.jsonl")
     lines = ["# The next run, from what the dev split says of the last; no test row was looked at."]
     for section, values in sections.items():
         lines.append(f"{section}:")
@@ -251,6 +251,12 @@ def v2_params(
     return "\n".join(lines) + "\n"
 
 # %% ../nbs/06c_diagnose.ipynb #06dg0022
+def _written(path: Path) -> str:
+    "From the project's folder, if it lies there: the file may be read on another machine"
+    root = project_root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
 def _change(train: dict, start: TrainParams, name: str, by: float):
     "Dropout by addition, all else by a factor; a rank stays a whole number"
     old = getattr(start, name)

@@ -20,6 +20,7 @@ from replytune.files import (
     file_hashes, locked, read_rows, resolve, sha256, to_lines, whole_lines, write_text,
 )
 from .verify import sealed_after
+from .logs import LOG
 from .run import SAMPLE_RUN, Run, sample_rows
 from .charts import bars
 from .text import without_hidden
@@ -99,6 +100,15 @@ def _forget_in_dump(file: Path, should_remove, only_count: bool = False) -> int:
         partial.write_bytes(gzip.compress(text, mtime=0) if file.read_bytes()[:2] == b"\x1f\x8b" else text)
         os.replace(partial, file)
     return len(items) - len(kept)
+
+# %% ../nbs/09c_forget.ipynb #09cl0001
+def _forget_in_log(file: Path, names: set[str], only_count: bool) -> int:
+    "Lines that name an id or the handle; and errors and warnings, which may quote a text in part"
+    named = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, sorted(names)))})(?!\w)", re.I)
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if " INFO " in line[:28] and not named.search(line)]
+    if len(kept) < len(lines) and not only_count: write_text(file, "".join(kept))
+    return len(lines) - len(kept)
 
 # %% ../nbs/09c_forget.ipynb #6b90da8e
 def _forget_in_caches(folder: Path, texts: frozenset, only_count: bool = False) -> int:
@@ -233,6 +243,8 @@ def forget_in_files(run: Run, plan: dict, only_count: bool = False) -> dict[str,
             by_text = name.startswith(("generations/", "judge"))
             counts[name] = _forget_in_lines(file, told if by_text else should_remove, None, only_count)
     counts = {name: count for name, count in counts.items() if count}
+    if (run / LOG).is_file() and (counts or plan.get("removed")):
+        if lost := _forget_in_log(run / LOG, {*ids, handle} - {""}, only_count): counts[LOG] = lost
     for name in ["notebooks"] * bool(counts or plan.get("removed")) + ["checkpoints"] * plan["trained"]:
         if (run / name).is_dir():
             counts[name] = 1

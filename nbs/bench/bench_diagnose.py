@@ -1,105 +1,104 @@
-"Trains the small model wrongly on purpose, and keeps what `diagnose` reads of each run. A pipeline check."
+"""Trains the small model wrongly on purpose, in the real stage 06 on copies of the bundled run, and keeps what `diagnose` reads of each. Then the parameter
+file that `diagnose` writes is run, and the one after that, until nothing is found that parameters can mend. And the bundled parameters with other seeds:
+whoever calls those ill calls too much ill. A pipeline check.
+
+    python nbs/bench/bench_diagnose.py [too_hot too_long too_short one_reply seeds]     # all of them: half an hour on two cores
+"""
 import argparse
 import json
-import tempfile
+import shutil
 from pathlib import Path
 
-import torch
+import yaml
 
-from replytune.curves import loss_rows
-from replytune.files import resolve, write_text
-from replytune.generate import build_prompt
-from replytune.learned import loss_measures, tweet_losses
-from replytune.measures import MeasureParams, measures_json
-from replytune.models import Precision, load_model, load_tokenizer
-from replytune.run import sample_rows
-from replytune.schema import Pair
-from replytune.train import TrainParams, build_trainer, training_rows
-from replytune.writing import turn_end
+from replytune.diagnose import PLANTED, acted_on, diagnose, v2_params, verdict
+from replytune.files import read_rows, resolve, sha256, to_lines, write_text
+from replytune.params import read_yaml
+from replytune.run import SAMPLE_RUN, Run, copy_cache
+from replytune.train import TrainParams, train_stage
 
-SHAPE = {
-    "max_steps": 0, "batch_size": 4, "accumulation": 1, "rank": 8, "dropout": 0.0, "max_length": 256,
-    "log_steps": 1, "warmup_share": 0.0,
+FROM = "nbs/params/sample.yaml"
+ALL = {"panel_tweets": 13, "patience": 0, "tracker": "none"}  # every dev tweet; as many as an interval needs
+WRONG = {
+    "too_hot": {"learning_rate": 0.02, "max_steps": 6, "evaluate_steps": 2},
+    "too_long": {"learning_rate": 0.002, "max_steps": 64, "evaluate_steps": 16, "log_steps": 4},
+    "too_short": {"learning_rate": 0.0005, "max_steps": 3, "evaluate_steps": 1, "log_steps": 1},
+    "one_reply": {"learning_rate": 0.002, "max_steps": 18, "evaluate_steps": 6},
 }
-PLANTED = {  # name: train pairs, one reply for all, parameters
-    "too_hot": (12, False, {"learning_rate": 0.2, "epochs": 1, "evaluate_steps": 1}),
-    "one_reply": (16, True, {"learning_rate": 0.003, "epochs": 2, "evaluate_steps": 4}),
-    "too_long": (4, False, {"learning_rate": 0.003, "epochs": 16, "evaluate_steps": 4}),
-    "too_short": (12, False, {"learning_rate": 0.0002, "epochs": 1, "evaluate_steps": 1}),
-}
+SEEDS, MOST = (1, 2, 3, 4, 5), 5
 
 
-def panel_replies(model, tokenizer, pairs: list[Pair], most: int = 16) -> list[dict]:
-    "A greedy reply to each tweet of the panel, and whether it came to its end"
-    end, rows = turn_end(tokenizer), []
-    model.eval()
-    for pair in pairs:
-        prompt = tokenizer(
-            build_prompt(tokenizer, pair.tweet), add_special_tokens=False, return_tensors="pt"
-        )
-        with torch.no_grad():
-            out = model.generate(
-                **prompt, max_new_tokens=most, do_sample=False, eos_token_id=end, pad_token_id=end,
-                use_cache=True,
-            )
-        made = out[0, prompt["input_ids"].shape[1]:].tolist()
-        text = tokenizer.decode(made, skip_special_tokens=True).strip()
-        rows.append({"tweet_id": pair.tweet_id, "reply": text, "tokens": len(made), "finished": end in made})
-    return rows
+def trained(folder: Path, file: Path, same: bool) -> Run:
+    "Stage 06 by a parameter file on a copy of the bundled run; `same`: with one reply to every train tweet"
+    if not (folder / "manifest.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(resolve(SAMPLE_RUN), folder)
+        copy_cache(folder / "cache")
+        if same: one_reply(Run(folder))
+    values = read_yaml(file)
+    shared = {name: value for name, value in values["common"].items() if name in TrainParams.model_fields}
+    train_stage(TrainParams.read(shared | values["06_train"] | {"run": str(folder)}))
+    return Run(folder)
 
 
-def plant(name: str, target: Path, seed: int = 1):
-    "Make one of `PLANTED` and store its log, panel and losses in `target`"
-    count, one_reply, more = PLANTED[name]
-    known = [Pair.model_validate(row) for row in sample_rows("reviewed.jsonl")]
-    order = sorted(known, key=lambda pair: (len(pair.tweet) + len(pair.reply), pair.reply_id))
-    train = [pair for pair in order if pair.split == "train"][:count]
-    if one_reply: train = [pair.model_copy(update={"reply": train[0].reply}) for pair in train]
-    dev = list({pair.tweet_id: pair for pair in order[::-1] if pair.split == "dev"}.values())[:13]
-    params = TrainParams(**SHAPE | more, seed=seed)
-    precision, tokenizer, panel = Precision("none", "float32"), load_tokenizer("smollm2"), []
-    train_rows, _ = training_rows(tokenizer, train, params.max_length)
-    dev_rows, _ = training_rows(tokenizer, dev, params.max_length)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = build_trainer(
-            load_model("smollm2", precision), tokenizer, train_rows, dev_rows, params, Path(folder)
-        )
-        base = {"base": tweet_losses(trainer.model, tokenizer, dev)}  # the new adapter changes nothing yet
-        write = lambda step: panel.extend(
-            {"step": step, **row} for row in panel_replies(trainer.model, tokenizer, dev)
-        )
-        write(0)
-        trainer.args.save_strategy, trainer.args.load_best_model_at_end = "no", False
-        trainer.train()
-        write(trainer.state.global_step)
-        losses = base | {"tuned": tweet_losses(trainer.model, tokenizer, dev)}
-    rows = loss_rows(trainer.state.log_history)
-    norms = {row["step"]: row for row in trainer.state.log_history if "grad_norm" in row}
-    for row in rows:
-        if "train" in row:
-            row["gradient_norm"] = norms[row["step"]]["grad_norm"]
-            row["learning_rate"] = norms[row["step"]]["learning_rate"]
-    lines = lambda rows: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_text(target / "training_log.jsonl", lines(rows))
-    write_text(target / "panel.jsonl", lines(panel))
-    learned = {
-        "tweets": len(dev), "replies": len(dev), "losses": measures_json(loss_measures(losses)),
-        "parameters": MeasureParams().model_dump(include={"confidence", "resamples", "batch_size", "seed"}),
-    }
-    try: written = json.dumps(learned, indent=1, allow_nan=False)
-    except ValueError: written = json.dumps({"unavailable": "a loss is no number"})
-    write_text(target / "learned.json", written + "\n")
-    told = {"parameters": params.model_dump(mode="json", exclude={"run"}), "steps": trainer.state.global_step}
-    told |= {"train_pairs": len(train), "train_replies": sorted({pair.reply for pair in train})}
-    write_text(target / "planted.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+def one_reply(run: Run):
+    "The first train reply under every train tweet, as if the stage before had left it so"
+    rows = read_rows(run / "reviewed.jsonl")
+    first = next(row["reply"] for row in rows if row["split"] == "train")
+    write_text(run / "reviewed.jsonl", to_lines([row | ({"reply": first} if row["split"] == "train" else {}) for row in rows]))
+    for stage, section in run.manifest().items():
+        for part in ("wrote", "read"):
+            if "reviewed.jsonl" in section[part]: section[part]["reviewed.jsonl"] = sha256(run / "reviewed.jsonl")
+        run.save_section(stage, section)
+
+
+def keep(run: Run, file: Path, target: Path):
+    "What `diagnose` reads: the losses, what was learnt, and the panel before and after training"
+    write_text(target / "params.yaml", file.read_text(encoding="utf-8"))
+    for name in ("training_log.jsonl", "learned.json"): write_text(target / name, (run / name).read_text(encoding="utf-8"))
+    panel = read_rows(run / "panel.jsonl")
+    ends = {min(row["step"] for row in panel), max(row["step"] for row in panel)}
+    write_text(target / "panel.jsonl", to_lines([row for row in panel if row["step"] in ends]))
+    counts = {"06_train": {"counts": {"train pairs": run.manifest()["06_train"]["counts"]["train pairs"]}, "read": {}, "wrote": {}}}
+    write_text(target / "manifest.json", json.dumps(counts, indent=1) + "\n")
+
+
+def file_of(path: Path, more: dict) -> Path:
+    "The bundled parameters, with others for stage 06"
+    values = read_yaml(resolve(FROM))
+    write_text(path, yaml.safe_dump(values | {"06_train": values["06_train"] | ALL | more}, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def plant(name: str, at: Path, target: Path):
+    "One wrong training, and those after it by the files that its diagnosis writes"
+    file = file_of(at / name / "v1.yaml", WRONG[name])
+    for number in range(1, MOST + 1):
+        run = trained(at / name / f"v{number}", file, name == "one_reply")
+        keep(run, file, target / name / f"v{number}")
+        said = diagnose(run)
+        print(f"{name} v{number}: {verdict(said)}", flush=True)
+        if not any(one.changes for one in acted_on(said)): break
+        text = v2_params(run, str(file))
+        file = at / name / f"v{number + 1}.yaml"
+        write_text(file, text)
+
+
+def seeds(at: Path, target: Path):
+    "The bundled parameters, but for the seed"
+    for seed in SEEDS:
+        file = file_of(at / f"seed_{seed}.yaml", {"seed": seed})
+        run = trained(at / f"seed_{seed}", file, False)
+        keep(run, file, target / "seeds" / f"seed_{seed}")
+        print(f"seed {seed}: {verdict(diagnose(run))}", flush=True)
 
 
 if __name__ == "__main__":
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("names", nargs="*", default=list(PLANTED))
-    asked.add_argument("--into", default="nbs/results/planted")
-    asked.add_argument("--seed", type=int, default=1)
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("names", nargs="*", default=[*WRONG, "seeds"])
+    asked.add_argument("--runs", default="runs/planted")
+    asked.add_argument("--into", default=PLANTED)
     given = asked.parse_args()
     for name in given.names:
-        plant(name, resolve(given.into) / name, given.seed)
-        print(name, flush=True)
+        if name == "seeds": seeds(Path(given.runs), resolve(given.into))
+        else: plant(name, Path(given.runs), resolve(given.into))

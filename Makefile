@@ -52,7 +52,7 @@ bench:  ## measurements against alternatives, in the same run
 	@$(ENV); $(OFFLINE); for file in nbs/bench/bench_*.py; do python "$$file"; done
 
 results:  ## make the bundled sample run again (about five minutes), after code or parameters changed
-	@$(ENV); $(OFFLINE); rm -rf runs/results/reviews; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample
+	@$(ENV); $(OFFLINE); rm -rf runs/results/reviews; replytune run --run runs/results --no-notebooks; rm -rf nbs/results/sample; replytune promote runs/results nbs/results/sample; python nbs/tests/picture.py runs/results/report.html
 
 refresh:  ## export the library, store fresh outputs in the notebooks, make README.md
 	@$(ENV); $(OFFLINE); nbdev_export; python -m pytest nbs/*.ipynb -q --write-outputs; nbdev_clean; $(MAKE) -s readme; python nbs/tests/shape.py > /dev/null

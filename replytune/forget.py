@@ -245,7 +245,8 @@ def forget_in_files(run: Run, plan: dict, only_count: bool = False) -> dict[str,
     counts = {name: count for name, count in counts.items() if count}
     if (run / LOG).is_file() and (counts or plan.get("removed")):
         if lost := _forget_in_log(run / LOG, {*ids, handle} - {""}, only_count): counts[LOG] = lost
-    for name in ["notebooks"] * bool(counts or plan.get("removed")) + ["checkpoints"] * plan["trained"]:
+    seen = ["checkpoints", "sweep"] * plan["trained"]  # what was trained on them
+    for name in ["notebooks"] * bool(counts or plan.get("removed")) + seen:
         if (run / name).is_dir():
             counts[name] = 1
             if not only_count:

@@ -30,7 +30,7 @@ def readme() -> str:
     notebook.cells = parts
     body, _ = MarkdownExporter().from_notebook_node(notebook)
     lines = re.sub(r"```\w*\n\s*```\n", "", body).splitlines()
-    text = "\n".join(line.rstrip() for line in lines).strip() + "\n"
+    text = "\n".join(line.rstrip() for line in lines).strip().replace("](results/", "](nbs/results/") + "\n"
     while "\n\n\n" in text: text = text.replace("\n\n\n", "\n\n")
     return text
 

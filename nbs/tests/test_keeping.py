@@ -308,11 +308,11 @@ def test_a_file_that_somebody_changed_is_not_signed_by_forgetting(run):
 
 def test_notebooks_checkpoints_and_notes_do_not_keep_what_is_forgotten(run):
     author = next(row for row in sample_rows("reviewed.jsonl") if row["split"] == "train")["reply_author"]
-    for name in ("notebooks/02.ipynb", "checkpoints/weights.bin", "elsewhere.txt"): write_text(run / name, f"by {author}")
+    for name in ("notebooks/02.ipynb", "checkpoints/weights.bin", "sweep/rank-8/adapter/weights.bin", "elsewhere.txt"): write_text(run / name, f"by {author}")
     section = run.manifest()["02_validate"]
     run.save_section("02_validate", section | {"notes": {"warnings": [f"one author wrote 90 of 500 replies ({author!r}): a bot"]}})
     answer = forget(run.folder, author)
-    assert not (run / "notebooks").exists() and not (run / "checkpoints").exists() and "(forgotten)" in (run / "manifest.json").read_text()
+    assert not (run / "notebooks").exists() and not (run / "checkpoints").exists() and not (run / "sweep").exists() and "(forgotten)" in (run / "manifest.json").read_text()
     assert answer["look at"] == ["elsewhere.txt"]
 
 

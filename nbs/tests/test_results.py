@@ -9,6 +9,8 @@ from replytune.files import read_rows, resolve, sha256
 from replytune.params import read_params, stage_module
 from replytune.run import Run, SAMPLE_RUN, code_version, stored_params
 
+from picture import PICTURE, shows
+
 PAGES = ""
 
 RUN = Run(SAMPLE_RUN)
@@ -55,3 +57,9 @@ def test_sample_is_large_and_varied_enough():
     reasons = {reason for row in read_rows(RUN / "rejected.jsonl") for reason in row["reasons"]}
     assert {"tweet_is_retweet", "tweet_is_quote", "tweet_likes", "tweet_retweets", "reply_likes", "followers", "followers_unknown", "delay", "media", "link",
             "characters", "unique_words", "generic", "spam", "language", "toxic"} <= reasons
+
+
+def test_the_readme_shows_this_report():
+    on_it, written = shows()
+    assert on_it == written, "the report changed since its picture was made: python nbs/tests/picture.py runs/results/report.html"
+    assert f"]({PICTURE})" in resolve("README.md").read_text(encoding="utf-8")

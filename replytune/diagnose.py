@@ -145,7 +145,7 @@ def curve_findings(seen: Evidence) -> dict[str, tuple]:
         return dict.fromkeys(names, (why, ""))
     if isinstance(noise, Unavailable): return dict.fromkeys(names, (noise, ""))
     last, best = steps[-1], min(steps, key=dev.get)
-    hot = dev[last] > dev[0] + noise and train[last] > train[0] + noise
+    above = [step for step in steps if dev[step] > dev[0] + noise and train[step] > train[0] + noise]
     over = dev[last] > dev[best] + noise and train[last] < train[best]
     fell, stretch = dev[0] - dev[last], dev[steps[-2]] - dev[last]
     mean = fell / (len(steps) - 1)
@@ -155,7 +155,10 @@ def curve_findings(seen: Evidence) -> dict[str, tuple]:
     lowest = f"dev {dev[best]:.2f} at step {best}, {dev[last]:.2f} at {last}; noise {noise:.2f}"
     slope = f"the last stretch fell {stretch:.3f}, the mean one {mean:.3f}; noise of the fall {noise:.2f}"
     level = fell > noise and len(steps) > 2 and abs(stretch) <= min(noise, mean / 2)
-    return {"too hot": (hot, rose), "over-fitting": (over, lowest), "too short": (falling, slope),
+    highest = max(above, default=last, key=train.get)
+    rise = f"dev {dev[0]:.2f} → {dev[highest]:.2f}, train {train[0]:.2f} → {train[highest]:.2f} at step"
+    hot = bool(above), f"{rise} {highest}; noise {noise:.2f}"
+    return {"too hot": hot, "over-fitting": (over, lowest), "too short": (falling, slope),
             "under-fitting": (flat, rose), "plateau": (level and not falling, slope)}
 
 # %% ../nbs/06c_diagnose.ipynb #06dg0015

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['EXIT_CODES', 'COMMANDS', 'LOGGED', 'job_of', 'run_stage', 'run_line', 'show_provenance', 'show_verdict', 'promote',
-           'parser', 'run_command', 'publish_command', 'diagnose_command', 'rebuild_command', 'logged', 'main']
+           'parser', 'run_command', 'publish_command', 'diagnose_command', 'compare_command', 'rebuild_command',
+           'logged', 'main']
 
 # %% ../nbs/09z_line.ipynb #09za4
 import argparse
@@ -31,6 +32,7 @@ from .logs import heard, run_log
 from .plan import rebuild_checkpoint
 from .phase0 import SAMPLE_TEXTS, phase0_line, phase0_params
 from .agreement import judges_agree
+from .choose import choice_text, compare_runs
 from .report import read_stats, verdict_sentence
 from .publish import export_dataset
 from .hub import publish
@@ -247,6 +249,8 @@ def parser() -> argparse.ArgumentParser:
     tried.add_argument("run", help="run folder whose stage 05 is done")
     tried.add_argument("--params", required=True, help="a file with grid and 06_train")
     tried.add_argument("--no-notebooks", action="store_true", help="train in this process")
+    best = commands.add_parser("compare", help="choose among versions of a run that were judged on dev")
+    best.add_argument("runs", nargs="+", metavar="RUN", help="run folders with split: dev in stage 05")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
@@ -273,6 +277,14 @@ def diagnose_command(given) -> str:
     return findings_text(diagnose(given.run))
 
 
+def compare_command(given) -> str:
+    "`replytune compare`: which version to go on with, each under its folder's name"
+    names = [Path(run).resolve().name for run in given.runs]
+    if again := {name for name in names if names.count(name) > 1}:
+        raise ParameterError(f"two folders are called {again.pop()}; give each version a name of its own")
+    return choice_text(compare_runs(dict(zip(names, given.runs))))
+
+
 def rebuild_command(given) -> str:
     "`replytune rebuild`: a purchase's checkpoint from its ledger"
     batches = rebuild_checkpoint(Run(given.run) / "purchase")
@@ -283,6 +295,7 @@ COMMANDS = {
     "run": run_command,
     "phase0": lambda given: phase0_line(phase0_params(given.params, run=given.run, texts=given.texts)),
     "diagnose": diagnose_command,
+    "compare": compare_command,
     "sweep": lambda given: sweep_command(given.run, given.params, not given.no_notebooks),
     "pod": lambda given: pod_command(given.action, given.run, given.settings, given.confirm),
     "agreement": lambda given: judges_agree(given.run, given.other),

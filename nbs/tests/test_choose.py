@@ -8,6 +8,7 @@ from replytune.bias import planted
 from replytune.checks import sound_example
 from replytune.choose import choose, compare_runs, worth_of_the_best
 from replytune.files import sha256, to_lines, write_text
+from replytune.line import main
 from replytune.schema import StageError, replies_file
 from replytune.stats import JUDGED, StatsParams
 
@@ -73,9 +74,11 @@ def judged(folder, split: str, truth: float, judge: str = "planted", driven: flo
     return folder
 
 
-def test_runs_are_compared_on_dev_and_by_one_judge(tmp_path):
+def test_runs_are_compared_on_dev_and_by_one_judge(tmp_path, capsys):
     v1, v2, test, other = judged(tmp_path / "a", "dev", 0.5), judged(tmp_path / "b", "dev", 0.8), judged(tmp_path / "c", "test", 0.5), judged(tmp_path / "d", "dev", 0.6, "another")
     assert compare_runs({"v1": v1, "v2": v2}, StatsParams()).winner == "v2"
+    assert main(["compare", str(v1), str(v2)]) == 0 and capsys.readouterr().out.startswith(f"choice: {v2.name}, on ")
+    assert main(["compare", str(v1), str(v1)]) == 1 and "a name of its own" in capsys.readouterr().err
     with pytest.raises(StageError, match="v2 \\(c\\) was judged on test"): compare_runs({"v1": v1, "v2": test})
     with pytest.raises(StageError, match="different judges"): compare_runs({"v1": v1, "v2": other})
 

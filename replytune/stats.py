@@ -524,7 +524,7 @@ def stats_stage(params: StatsParams):
         rated = ["ratings.jsonl"] if given.ratings else []
         for name in [*map(replies_file, given.replies), *rated]:
             stage.read[name] = check_input(stage.run, name)
-        result = analyse(given, params)
+        result = {"label": disclaimer(stage.run.manifest())} | analyse(given, params)
         stage.write("stats.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
         stage.write("measures.json", json.dumps(_measured_texts(stage), indent=1, allow_nan=False) + "\n")
         stage.seeds["permutations"] = params.seed
@@ -541,4 +541,5 @@ def _measured_texts(stage: Stage) -> dict:
         stage.read[name] = check_input(stage.run, name)
     shared = {name: getattr(stage.params, name) for name in ("confidence", "resamples", "seed")}
     encoder = stage.parameter_of("05_generate", "encoder")
-    return measures_of_run(stage.run, encoder, MeasureParams(**shared), stage.cache)
+    found = measures_of_run(stage.run, encoder, MeasureParams(**shared), stage.cache)
+    return {"label": disclaimer(stage.run.manifest())} | found

@@ -5,9 +5,9 @@ import runpy
 import pytest
 
 from replytune.schema import STAGES
-from replytune.files import read_rows, resolve, sha256
+from replytune.files import read_json, read_rows, resolve, sha256
 from replytune.params import read_params, stage_module
-from replytune.run import Run, SAMPLE_RUN, code_version, stored_params
+from replytune.run import Run, SAMPLE_RUN, code_version, disclaimer, stored_params
 
 from picture import PICTURE, shows
 
@@ -63,3 +63,8 @@ def test_the_readme_shows_this_report():
     on_it, written = shows()
     assert on_it == written, "the report changed since its picture was made: python nbs/tests/picture.py runs/results/report.html"
     assert f"]({PICTURE})" in resolve("README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["stats.json", "measures.json", "learned.json"])
+def test_exported_numbers_say_what_they_are(name):
+    assert read_json(RUN / name)["label"] == disclaimer(MANIFEST) != ""

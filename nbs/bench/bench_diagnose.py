@@ -8,6 +8,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Callable
 
 import yaml
 
@@ -18,34 +19,47 @@ from replytune.run import SAMPLE_RUN, Run, copy_cache
 from replytune.train import TrainParams, train_stage
 
 FROM = "nbs/params/sample.yaml"
-ALL = {"panel_tweets": 13, "patience": 0, "tracker": "none"}  # every dev tweet; as many as an interval needs
+ALL = {"panel_tweets": 10, "patience": 0, "tracker": "none"}  # as many as an interval needs
 WRONG = {
     "too_hot": {"learning_rate": 0.02, "max_steps": 6, "evaluate_steps": 2},
-    "too_long": {"learning_rate": 0.002, "max_steps": 64, "evaluate_steps": 16, "log_steps": 4},
-    "too_short": {"learning_rate": 0.0005, "max_steps": 3, "evaluate_steps": 1, "log_steps": 1},
-    "one_reply": {"learning_rate": 0.002, "max_steps": 18, "evaluate_steps": 6},
+    "one_reply": {"learning_rate": 0.002, "max_steps": 12, "evaluate_steps": 4},
+    "too_long": {"learning_rate": 0.002, "max_steps": 60, "evaluate_steps": 20, "accumulation": 1, "log_steps": 5},
+    "too_short": {"max_steps": 6, "evaluate_steps": 2},
 }
-SEEDS, MOST = (1, 2, 3, 4, 5), 5
+FEW = 16  # train pairs that are learned by heart
+SEEDS, MOST = (2, 3, 4), 5
 
 
-def trained(folder: Path, file: Path, same: bool) -> Run:
-    "Stage 06 by a parameter file on a copy of the bundled run; `same`: with one reply to every train tweet"
+def trained(folder: Path, file: Path, spoil: Callable[[list[dict]], list[dict]] | None = None) -> Run:
+    "Stage 06 by a parameter file on a copy of the bundled run, whose reviewed rows may be spoiled first"
     if not (folder / "manifest.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(resolve(SAMPLE_RUN), folder)
         copy_cache(folder / "cache")
-        if same: one_reply(Run(folder))
+        if spoil: rewrite(Run(folder), spoil)
     values = read_yaml(file)
     shared = {name: value for name, value in values["common"].items() if name in TrainParams.model_fields}
     train_stage(TrainParams.read(shared | values["06_train"] | {"run": str(folder)}))
     return Run(folder)
 
 
-def one_reply(run: Run):
-    "The first train reply under every train tweet, as if the stage before had left it so"
-    rows = read_rows(run / "reviewed.jsonl")
+def one_reply(rows: list[dict]) -> list[dict]:
+    "The first train reply under every train tweet"
     first = next(row["reply"] for row in rows if row["split"] == "train")
-    write_text(run / "reviewed.jsonl", to_lines([row | ({"reply": first} if row["split"] == "train" else {}) for row in rows]))
+    return [row | ({"reply": first} if row["split"] == "train" else {}) for row in rows]
+
+
+def few(rows: list[dict]) -> list[dict]:
+    train = [row for row in rows if row["split"] == "train"]
+    return [row for row in rows if row["split"] != "train" or row in train[:FEW]]
+
+
+SPOILED = {"one_reply": one_reply, "too_long": few}
+
+
+def rewrite(run: Run, spoil: Callable[[list[dict]], list[dict]]):
+    "Other reviewed rows, as if the stage before had left them so"
+    write_text(run / "reviewed.jsonl", to_lines(spoil(read_rows(run / "reviewed.jsonl"))))
     for stage, section in run.manifest().items():
         for part in ("wrote", "read"):
             if "reviewed.jsonl" in section[part]: section[part]["reviewed.jsonl"] = sha256(run / "reviewed.jsonl")
@@ -74,7 +88,7 @@ def plant(name: str, at: Path, target: Path):
     "One wrong training, and those after it by the files that its diagnosis writes"
     file = file_of(at / name / "v1.yaml", WRONG[name])
     for number in range(1, MOST + 1):
-        run = trained(at / name / f"v{number}", file, name == "one_reply")
+        run = trained(at / name / f"v{number}", file, SPOILED.get(name))
         keep(run, file, target / name / f"v{number}")
         said = diagnose(run)
         print(f"{name} v{number}: {verdict(said)}", flush=True)
@@ -88,7 +102,7 @@ def seeds(at: Path, target: Path):
     "The bundled parameters, but for the seed"
     for seed in SEEDS:
         file = file_of(at / f"seed_{seed}.yaml", {"seed": seed})
-        run = trained(at / f"seed_{seed}", file, False)
+        run = trained(at / f"seed_{seed}", file)
         keep(run, file, target / "seeds" / f"seed_{seed}")
         print(f"seed {seed}: {verdict(diagnose(run))}", flush=True)
 

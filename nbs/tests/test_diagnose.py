@@ -21,10 +21,11 @@ EXPECTED = {
 }
 
 
-def run_of(folder, dev, train, noise=0.1, about=(-0.1, 0.1), panels=None) -> Run:
+def run_of(folder, dev, train, noise=0.1, about=(-0.1, 0.1), panels=None, rates=None) -> Run:
     "A run with these losses every two steps, and an interval of that half width"
     rows = [{"step": 2 * place, "dev": loss} for place, loss in enumerate(dev)]
     rows += [{"step": 2 * place, "train_eval": loss} for place, loss in enumerate(train)]
+    rows += [{"step": 2 * place, "learning_rate": rate} for place, rate in enumerate(rates or [1.0] * len(dev)) if place]
     (folder / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     ends = lambda low, high: {"value": (low + high) / 2, "low": low, "high": high, "tweets": 13}
     losses = {"gained": ends(0.5 - noise, 0.5 + noise), "gained about the tweet": ends(*about)}
@@ -57,6 +58,17 @@ def test_a_curve_and_its_near_miss(tmp_path, name, dev, train, miss):
 def test_a_difference_inside_the_noise_is_no_finding(tmp_path):
     assert "over-fitting" in found(run_of(tmp_path, [5, 4, 4.3], [5, 4, 3], noise=0.2))
     assert "over-fitting" not in found(run_of(tmp_path, [5, 4, 4.3], [5, 4, 3], noise=0.4))
+
+
+def test_a_curve_that_is_flat_because_the_learning_rate_is_gone_is_still_falling(tmp_path):
+    falls = [5, 4.7, 4.55, 4.52]
+    assert "too short" not in found(run_of(tmp_path, falls, falls)) and "plateau" in found(run_of(tmp_path, falls, falls))
+    gone = run_of(tmp_path, falls, falls, rates=[None, 1.0, 0.2, 0.0])
+    assert "too short" in found(gone) and "plateau" not in found(gone)
+    rows = [row for row in (tmp_path / "training_log.jsonl").read_text().splitlines() if "learning_rate" not in row]
+    (tmp_path / "training_log.jsonl").write_text("\n".join(rows) + "\n")
+    told = {one.name: one.found for one in diagnose(gone)}
+    assert isinstance(told["too short"], Unavailable) and isinstance(told["plateau"], Unavailable) and told["over-fitting"] is False
 
 
 def test_sameness_drift_and_forgetting(tmp_path):

@@ -107,9 +107,14 @@ def read_records(path, kind: type[Record] = Pair) -> list:
 def explain(error: ValidationError) -> str:
     "Each complaint of pydantic as `name = value: what is wrong`, without its links"
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'} = {item['input']!r}: {item['msg']}"
+        f"{'.'.join(map(str, item['loc'])) or 'value'} = {item['input']!r}: {item['msg']}{_null(item)}"
         for item in error.errors(include_url=False)
     )
+
+
+def _null(item: dict) -> str:
+    nothing = item["input"] is None and item["type"] == "string_type"
+    return ' (in YAML, null is nothing; the word is "null", in quotation marks)' if nothing else ""
 
 # %% ../nbs/00b_files.ipynb #00b1d2e3
 def append_whole(path: Path, data: bytes):

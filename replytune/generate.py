@@ -313,9 +313,13 @@ RECIPES = {
 
 
 def human_arm(questions: list[Pair]) -> list[Generation]:
-    "The best-liked real reply to each tweet"
+    "The best-liked real reply to each tweet, repaired like all: a line break would tell who wrote it"
     best = _best_of_each([pair for pair in questions if isinstance(pair, Pair)])
-    return [Generation(tweet_id=id, arm="human", reply=best[id].reply) for id in sorted(best, key=int)]
+    made = {id: read_reply(Written(best[id].reply, 0, True)) for id in sorted(best, key=int)}
+    return [
+        Generation(tweet_id=id, arm="human", reply=text, reason=why, repairs=changed)
+        for id, (text, why, changed) in made.items()
+    ]
 
 # %% ../nbs/05_generate.ipynb #d56bb01a
 class Generator(NamedTuple):

@@ -120,8 +120,9 @@ def run_line(
                 started = time.monotonic()
                 run_stage(stage, params[stage], run.folder, notebooks, lessons)
                 executed += 1
-                counts = list(run.manifest()[stage]["counts"].items())[:6]
-                said = ", ".join(f"{name} {count}" for name, count in counts)
+                counts = [f"{name} {count}" for name, count in run.manifest()[stage]["counts"].items()]
+                more = [f"{len(counts) - 6} more in manifest.json"] * (len(counts) > 6)
+                said = ", ".join(counts[:6] + more)
                 print(f"done: {said} [{time.monotonic() - started:.0f} s]")
     return executed
 

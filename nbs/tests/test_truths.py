@@ -127,6 +127,8 @@ def test_unknown_likes_come_last_wherever_the_best_is_chosen():
     pairs = [liked(1, None), liked(2, 0), liked(3, None)]
     assert [pair.reply_id for pair in keep_best(pairs, [0, 0, 0], "exact")[0]] == ["2"]
     assert human_arm(pairs)[0].reply == "reply 2"
+    told = human_arm([liked(4, 1).model_copy(update={"reply": "@somebody First.\n\nSecond line."})])[0]
+    assert (told.reply, told.repairs, told.finished) == ("First. Second line.", ["mention", "lines"], None), "what a model's reply loses, a person's loses too"
     train = [pair.model_copy(update={"split": "train", "cluster": "c", "tweet_author": "x", "reply_author": "y"}) for pair in pairs]
     vectors = SimpleNamespace(of=lambda texts: numpy.ones((len(texts), 1)))
     question = liked(9, 1, tweet_id="77", cluster="d", split="test", tweet_author="v", reply_author="w")

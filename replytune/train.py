@@ -6,17 +6,15 @@
 __all__ = ['PROJECTIONS', 'RATE_MIN', 'STATE', 'WEIGHTS', 'PARTS', 'FINISHED', 'LOOKS_ON', 'BUDGET', 'RANK', 'training_row',
            'training_rows', 'TrainParams', 'training_plan', 'evaluations_planned', 'rows_planned', 'training_arguments',
            'build_trainer', 'must_have', 'damage_of', 'last_checkpoint', 'save_adapter', 'precision_of', 'same_base',
-           'base_label', 'split_rows', 'estimate_of', 'watched', 'Training', 'train_here', 'train_rank',
-           'train_adapter', 'train_stage', 'tuned_generator', 'tuned_replies']
+           'base_label', 'split_rows', 'estimate_of', 'Training', 'train_here', 'train_rank', 'train_adapter',
+           'train_stage', 'tuned_generator', 'tuned_replies']
 
 # %% ../nbs/06_train.ipynb #57af7c01
 import json
 import math
 import shutil
 import sys
-import time
 import zipfile
-from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -48,12 +46,9 @@ from .measures import MeasureParams
 from .learned import learned_of
 from .card import write_card
 from .curves import loss_chart, loss_rows, loss_warnings
-from replytune.watch import (
-    PANEL, Panel, Tracker, check_tracker, keep_until, live_chart, panel_callback, panel_of, panel_table,
-    tracker_callback,
-)
+from .watch import PANEL, Panel, keep_until, panel_callback, panel_of, panel_table, watched
 from replytune.processes import (
-    as_rank, divided, progress_bar, run_apart, share_of, shared, visible_gpus, world_size,
+    as_rank, divided, other_number, progress_bar, run_apart, share_of, shared, visible_gpus, world_size,
 )
 
 # %% ../nbs/06_train.ipynb #c6d77467
@@ -422,27 +417,6 @@ def estimate_of(pairs: list[Pair], params: TrainParams, tokenizer, model: str, p
 
 BUDGET = "replytune.budget:budget"
 
-# %% ../nbs/06_train.ipynb #06w00003
-@contextmanager
-def watched(params: TrainParams, stage: Stage) -> Iterator[list]:
-    "Callbacks of the tracker and the chart; in the end what was measured goes into the stage's notes"
-    about = stage.run.folder, params.model_dump(mode="json", exclude={"run"})
-    known = Tracker(params.tracker, *about) if _copies(params) else None
-    began, chart = time.monotonic(), live_chart()
-    try: yield [*([tracker_callback(known)] if known else []), *([chart] if chart else [])]
-    finally:
-        if known and (said := known.close()):
-            stage.notes["tracker"] = said
-            print(said, file=sys.stderr)
-    peak = resolve_name("replytune.budget:peak_memory")()
-    resumed = "of this process alone: what was trained before a kill is not in it"
-    stage.notes["measured"] = {"peak memory": peak, "seconds": round(time.monotonic() - began), "of": resumed}
-
-
-def _copies(params: TrainParams) -> bool:
-    check_tracker(params.tracker)
-    return params.tracker != "none"
-
 # %% ../nbs/06_train.ipynb #06p00002
 class Training(NamedTuple):
     "What is trained, on what, from where to where"
@@ -498,6 +472,7 @@ def train_adapter(
     if known := _finished(folder, key, adapter): return known
     resolve_name("replytune.refusals:refuse_disk")(folder, name, params)
     start, notes = last_checkpoint(folder, key)
+    notes += other_number(start, share.processes)
     for note in notes: print(note, file=sys.stderr)
     keep_until(folder / PANEL, int(start.name.split("-")[1]) if start else -1)
     planned = training_plan(rows_planned(train, params), params)

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Callable, Iterator, Literal, NamedTuple
@@ -149,7 +150,7 @@ def together():
     gpu = torch.cuda.is_available()
     if gpu and not check_cuda_p2p_ib_support():  # some cards cannot talk directly, and NCCL would hang
         os.environ |= {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}
-    PartialState(cpu=not gpu)
+    PartialState(cpu=not gpu, timeout=timedelta(minutes=30))  # others wait while the first answers the panel
     yield
     if world_size() > 1: torch.distributed.destroy_process_group()
 
@@ -172,9 +173,9 @@ def be_rank(file: str):
         lines.write(json.dumps({"rank": rank, **line}) + "\n")
         lines.flush()
 
-    tell({"pid": os.getpid()})
     try:
         asked = read_json(file)
+        tell({"pid": os.getpid()})
         result = resolve_name(asked["work"])(asked["given"], tell if rank == 0 else lambda line: None)
         if rank == 0: tell({"result": result})
     except Exception as error:  # noqa: BLE001  (whatever it is, the stage must hear of it)
@@ -197,7 +198,7 @@ def _in_words(error: Exception) -> str:
 def run_ranks(
     work: str,  # module:function of what each process does, given `given` and a function that tells lines
     given: dict,
-    file: Path,  # where that is kept while they work
+    file: Path,  # where they read that; it is removed then
     processes: int,
     hear: Callable[[dict], None] = lambda line: None,  # is told the lines of the first process
 ) -> dict:
@@ -208,7 +209,9 @@ def run_ranks(
         ranks, found, pids = _start(file, processes, said), {}, []
         try:
             for line in _lines(ranks.stdout):
-                if "pid" in line: pids.append(line["pid"])
+                if "pid" in line:
+                    pids.append(line["pid"])
+                    if len(pids) == processes: file.unlink()  # all have read it
                 elif "result" in line or "error" in line: found = found or line
                 else: hear(line)
         finally:
@@ -228,8 +231,9 @@ def _lines(pipe) -> Iterator[dict]:
 
 def _start(file: Path, processes: int, said) -> subprocess.Popen:
     do = f"from {be_rank.__module__} import {be_rank.__name__} as do; import sys; do(sys.argv[1])"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*launch, "--no-python", sys.executable, "-c", do, str(file)]
+    where = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}"]
+    launch = [sys.executable, "-m", "torch.distributed.run", *where, "--no-python"]
+    command = [*launch, sys.executable, "-c", do, str(file)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
     own = environment(processes, visible_gpus())
     return subprocess.Popen(command, env=own, start_new_session=True, **pipes)

@@ -228,7 +228,7 @@ def _lines(pipe) -> Iterator[dict]:
         except ValueError: continue  # cut short by a kill
         yield told
 
-
+# %% ../nbs/05i_processes.ipynb #05i00040
 def _start(file: Path, processes: int, said) -> subprocess.Popen:
     do = f"from {be_rank.__module__} import {be_rank.__name__} as do; import sys; do(sys.argv[1])"
     where = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}"]
@@ -281,7 +281,7 @@ def _ended(pipe, seconds: float) -> bool:
             if time.monotonic() > deadline: return False
             time.sleep(0.02)
 
-
+# %% ../nbs/05i_processes.ipynb #05i00043
 def _what_failed(found: dict, said: str, processes: int) -> str:
     "In one sentence: who was killed, or whose error came first"
     ended = re.findall(r"rank +: (\d+).*\n +exitcode +: (-?\d+)", said)  # torchrun's summary

@@ -168,7 +168,8 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     weights, compute = precision or choose_precision()
-    dtype, device = getattr(torch, compute), "cuda" if torch.cuda.is_available() else "cpu"
+    gpu, dtype = torch.cuda.is_available(), getattr(torch, compute)
+    device = torch.cuda.current_device() if gpu else "cpu"  # one of several has its own
     try:
         config = _nf4(dtype) if weights == "nf4" else None
         model, told = AutoModelForCausalLM.from_pretrained(
@@ -181,7 +182,7 @@ def load_model(
     if lost := sorted(told["missing_keys"]):
         made_up = f"model {name!r} lacks {len(lost)} of its weights (first: {lost[0]})"
         raise StageError(f"{made_up}, which would be random numbers; fetch it again")
-    if device == "cpu" and weights == "nf4": keep_trainable_on_cpu(model)
+    if not gpu and weights == "nf4": keep_trainable_on_cpu(model)
     return model.eval()
 
 

@@ -295,6 +295,7 @@ PARAMETERS = [
     Wrong("an unknown optimizer", with_params(optimizer="adamw"), "'adamw'", "did you mean"),
     Wrong("an optimizer that wants more", with_params(optimizer="galore_adamw"), "galore", "adamw_torch"),
     Wrong("pairs longer than max_length", with_params(max_length=16), "max_length 16", "raise it"),
+    Wrong("a step that three cannot share", with_params(processes=3), "processes: 3", "take 1 or 2 or 4"),
     Wrong("a step larger than the train split", with_params(batch_size=500), "500", "a smaller batch_size"),
     Wrong("checkpoints larger than the disk", with_params(rank=10**9), "rank 1000000000", "or make room"),
 ]

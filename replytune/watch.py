@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PANEL', 'TRACKERS', 'GRACE', 'Panel', 'panel_of', 'panel_rows', 'keep_until', 'panel_callback', 'panel_table',
-           'live_chart', 'copy_lines', 'Tracker', 'tracker_callback', 'check_tracker']
+           'live_chart', 'copy_lines', 'Tracker', 'tracker_callback', 'check_tracker', 'watched']
 
 # %% ../nbs/05h_watch.ipynb #05h00003
 import json
@@ -12,13 +12,15 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from pkgutil import resolve_name
+from typing import Iterator, Literal, NamedTuple
 
 from .schema import Chart, Pair, ParameterError, flow
 from .files import append_lines, read_rows, to_lines, whole_lines, write_text
-from .params import SECRETS
-from .run import missing, sample_rows
+from .params import SECRETS, StageParams
+from .run import Stage, missing, sample_rows
 from .models import load_model, load_tokenizer, Precision
 from .writing import Sampling, Wanted, row_number, write_batch
 from .generate import GenerateParams, build_prompt, read_reply, settings_of
@@ -208,3 +210,20 @@ def check_tracker(name: Literal["trackio", "wandb", "none"]):
 
     if name in ("none", "trackio") or find_spec(name): return
     raise ParameterError(f"tracker: {name!r}: {missing(name)}; or tracker: none")
+
+# %% ../nbs/05h_watch.ipynb #05h00026
+@contextmanager
+def watched(params: StageParams, stage: Stage) -> Iterator[list]:
+    "Callbacks of the tracker and the chart; in the end what was measured goes into the stage's notes"
+    check_tracker(params.tracker)
+    about = stage.run.folder, params.model_dump(mode="json", exclude={"run"})
+    known = Tracker(params.tracker, *about) if params.tracker != "none" else None
+    began, chart = time.monotonic(), live_chart()
+    try: yield [*([tracker_callback(known)] if known else []), *([chart] if chart else [])]
+    finally:
+        if known and (said := known.close()):
+            stage.notes["tracker"] = said
+            print(said, file=sys.stderr)
+    peak = resolve_name("replytune.budget:peak_memory")()
+    resumed = "of this process alone: what was trained before a kill is not in it"
+    stage.notes["measured"] = {"peak memory": peak, "seconds": round(time.monotonic() - began), "of": resumed}

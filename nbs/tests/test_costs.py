@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from replytune import claude, plan as plan_page
+from replytune import claude, costs, plan as plan_page
 from replytune.budget import CARDS, work
 from replytune.buy import buy
 from replytune.claude import MODEL, PRICES, entry, make_claude
 from replytune.collect import CollectParams
 from replytune.costs import (
-    Survey, answer_dollars, apify_row, budget, card_dollars, cost_cells, costs_chart, costs_command, kept_of, planned_for,
+    Survey, answer_dollars, apify_row, budget, card_dollars, cost_cells, costs_chart, costs_command, judge_row, kept_of, people_row, planned_for,
     pod_rows, questions_of, read_plan, row_lengths, size_of, spent, stand_in, tweets_to_judge,
 )
 from replytune.files import file_hashes, read_records, read_rows, resolve, write_text
@@ -156,7 +156,8 @@ def test_the_columns_are_in_order_whatever_is_asked_for(changes):
 
 def test_what_has_no_price_is_unavailable_and_says_why():
     elsewhere = {"judge": "openai", "judge_url": "https://example.org/v1"}
-    said = lambda item, params, pod: {str(amount) for amount in row(item, params, pod)[1:4]}
+    rows = {"judge": lambda params, pod: judge_row(params), "pod, training": lambda params, pod: pod_rows(params, pod)[0], "people": lambda *_: people_row(None)}
+    said = lambda item, params, pod: {str(amount) for amount in rows[item](params, pod)[1:4]}
     assert "not named" in said("judge", *qwen(judge=elsewhere)).pop() and "not named" in said("judge", *qwen(judge=elsewhere | {"dollars_per_million_in": 1.0})).pop()
     assert "no row for claude-9" in said("judge", *qwen(judge={"judge_model": "claude-9"})).pop()
     params, pod = qwen()
@@ -181,7 +182,9 @@ def test_named_cards_and_no_pod():
     params, pod = qwen()
     assert list(card_dollars(params, pod.model_copy(update={"gpus": ("NVIDIA RTX A6000",)}), 1000)) == ["RTX A6000"]
     assert list(card_dollars(params, pod.model_copy(update={"memory_gb": 48}), 1000)) == ["RTX A6000", "L40S", "A100 80GB PCIe"]
-    assert all(each.conservative == 0 for each in pod_rows(params, None))
+    assert all(isinstance(amount, Unavailable) for each in pod_rows(params, None) for amount in each[1:4])
+    served, pod = qwen(generate={"engine": "openai", "base_url": "https://example.org/v1", "served_model": "x"})
+    assert isinstance(row("pod, training", served, pod).realistic, float) and "a server writes" in str(row("pod, replies", served, pod).conservative)
 
 
 def test_a_dump_is_counted_and_goals_are_no_larger_than_it():
@@ -189,14 +192,18 @@ def test_a_dump_is_counted_and_goals_are_no_larger_than_it():
     assert size_of(params["01_collect"]).pairs == 692 and kept_of(size_of(params["01_collect"]), "tweets") == [107] * 3 and tweets_to_judge(params) == [11] * 3
 
 
-def test_questions_are_counted_as_stage_07_counts_them():
+def test_questions_are_counted_as_stage_07_counts_them(monkeypatch):
     run, params = Run(SAMPLE_RUN), JudgeParams(judge="claude")
     pairs = read_records(run / "reviewed.jsonl", Pair)
     arms = {arm: by_tweet(read_records(run / replies_file(arm), Generation)) for arm in arms_made(run.manifest())}
     given = Evidence(pairs, turned_down_for_likes(read_rows(run / "rejected.jsonl"), pairs), params, arms)
     real = {each[1:] for each in sum(all_questions(given, guess=True), []) if "" not in each[2:]}
-    counted, characters = questions_of(params.model_dump_json(), 31, 1)
+    counted, _ = questions_of(params.model_dump_json(), 31, 1)
     assert counted == pytest.approx(len(real), rel=0.01)
+    monkeypatch.setattr(costs, "COUNTED", 1000)
+    exact = questions_of.__wrapped__(params.model_dump_json(), 90, 2)
+    monkeypatch.undo()
+    assert questions_of(params.model_dump_json(), 90, 2) == pytest.approx(exact, rel=0.002)
     arms = stand_in(params, 7, 3).arms
     assert {name: sum(map(len, rows.values())) for name, rows in arms.items()} == {"base": 21, "null": 21, "rag": 21, "tuned": 21, "human": 7}
 
@@ -452,9 +459,11 @@ def test_a_run_of_ones_own_says_what_it_cannot_know(whole):
     for name in ("purchase", "pod", "cache"): shutil.rmtree(whole / name)
     found = {each.item: each.dollars for each in spent(whole)}
     assert all(isinstance(found[item], Unavailable) for item in ("Apify", "pod", "people")) and found["judge"] == 0
-    assert cost_cells(whole)[-1] | {} == cost_cells(whole)[-1] and cost_cells(whole)[-1]["paid"] == "at least $0.00"
+    assert cost_cells(whole)[-1]["paid"] == "at least $0.00"
+    sections["05_generate"]["parameters"] |= {"engine": "openai", "base_url": "https://example.org/v1"}
     sections["01_collect"]["notes"]["purchase"] = {"source": "apify", "dollars": 4.5, "rehearsal": False}  # a copy without its ledger
     write_text(whole / "manifest.json", json.dumps(sections))
+    assert paid(whole.folder, "pod").unsettled == 1 and "a server wrote the replies" in paid(whole.folder, "pod").how
     assert paid(whole.folder, "Apify").dollars == 4.5 and "the ledger is not here" in paid(whole.folder, "Apify").how
 
 
@@ -480,7 +489,7 @@ def test_the_command(whole, tmp_path, capsys):
     for wrong, part in ([], "either a run folder"), ([SAMPLE_RUN, "--params", QWEN], "either a run folder"), ([str(tmp_path / "none")], "no run folder"), \
             (["--params", "nbs/params/none.yaml"], "no parameter file"), (["--params", QWEN, "--people", "5"], "both --people and --usd-each"):
         assert main(["costs", *wrong]) == 1 and part in capsys.readouterr().err
-    assert "pod, replies" in costs_command(file=POD) and costs_command(file=QWEN, settings="").count("$0.00") >= 6
+    assert "pod, replies" in costs_command(file=POD) and "no settings of a pod" in costs_command(file=QWEN, settings="")
 
 
 def test_planning_rents_asks_and_writes_nothing(tmp_path, monkeypatch):

@@ -279,9 +279,10 @@ def judge_row(params: dict[str, StageParams]) -> Planned:
     source = "dollars_per_million_in and _out of the parameters"
     if claude: source = f"PRICES of 07e_claude: {given.judge_model or MODEL}, {PRICED}"
     lengths = UNSEEN_LENGTH, ASSUMED_TOKENS, MOST_TOKENS if claude else FORMS[0]["max_tokens"]
-    try: tweets = tweets_to_judge(params)
-    except StageError as error:
-        return Planned("judge", *3 * [unavailable(str(error))], given.dollars_max, "no estimate", source)
+    try: tweets, unknown = tweets_to_judge(params), answer_dollars(given, 0, 0)
+    except StageError as error: unknown = unavailable(str(error))
+    if isinstance(unknown, Unavailable):
+        return Planned("judge", *3 * [unknown], given.dollars_max, "no estimate", source)
     settings, dollars = given.model_dump_json(exclude={"dollars_max", "run"}), []
     for count, length in zip(tweets, lengths):
         questions, characters = questions_of(settings, count, samples)
@@ -290,7 +291,7 @@ def judge_row(params: dict[str, StageParams]) -> Planned:
         f"tokens of an answer: {lengths[0]} (07c), {lengths[1]} (07e), {lengths[2]:,} at most; test tweets:"
         f" {tweets[0]}, {tweets[1]}, {tweets[2]}; the last is never more than dollars_max"
     )
-    if isinstance(dollars[2], float): dollars[2] = max(dollars[1], min(dollars[2], given.dollars_max))
+    dollars[2] = max(dollars[1], min(dollars[2], given.dollars_max))
     return Planned("judge", *dollars, given.dollars_max, differs, source)
 
 # %% ../nbs/08i_costs.ipynb #08if0001

@@ -199,7 +199,7 @@ def test_headings_come_in_order_and_everything_has_a_name(reader):
     ids = page.evaluate("[...document.querySelectorAll('[id]')].filter(each => !each.closest('svg')).map(each => each.id)")
     assert len(ids) == len(set(ids)) and page.evaluate("[...document.querySelectorAll('a[href]')].every(each => document.getElementById(each.getAttribute('href').slice(1)))")
     order = page.locator("h2").all_inner_texts()
-    assert order[:3] == ["How sure is it?", "What would change it?", "What it cannot say"] and page.locator("figure").count() == len(CAPTIONS)
+    assert order[:4] == ["How sure is it?", "What would change it?", "What did it cost?", "What it cannot say"] and page.locator("figure").count() == len(CAPTIONS)
 
 
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (420, "dark")])

@@ -200,7 +200,7 @@ def test_questions_are_counted_as_stage_07_counts_them(monkeypatch):
     real = {each[1:] for each in sum(all_questions(given, guess=True), []) if "" not in each[2:]}
     counted, _ = questions_of(params.model_dump_json(), 31, 1)
     assert counted == pytest.approx(len(real), rel=0.01)
-    monkeypatch.setattr(costs, "COUNTED", 1000)
+    monkeypatch.setattr(costs, "_COUNTED", 1000)
     exact = questions_of.__wrapped__(params.model_dump_json(), 90, 2)
     monkeypatch.undo()
     found = questions_of(params.model_dump_json(), 90, 2)

@@ -178,7 +178,7 @@ def pod_rows(params: dict[str, StageParams], pod: PodParams | None) -> list[Plan
         return [row, Planned(items[1], why, why, why, None, "no estimate", "none")]
     unknown = unavailable("how fast a GPU writes replies was never measured here")
     left = pod.usd_max if isinstance(row.conservative, Unavailable) else pod.usd_max - row.conservative
-    differs = "the last is all that the training leaves of usd_max, which is for both"
+    differs = "the last column is all that the training leaves of usd_max, which is for both"
     return [row, Planned(items[1], unknown, unknown, left, None, differs, "the pod's own cap")]
 
 # %% ../nbs/08i_costs.ipynb #08ie0001
@@ -620,10 +620,11 @@ def plan_text(rows: list[Planned]) -> str:
     names = ["", *CASES, "cap"]
     table = plan_table(rows).reset_index().values.tolist()
     lines = ["{:14}{:>18}{:>18}{:>18}{:>18}".format(*row) for row in [names, *table]]
+    lines.append("What makes the columns differ, and where the prices stand:")
     for row in rows:
-        lines.append(f"{row.item}: they differ in {row.differs}. Prices: {row.source}")
+        if row.differs != "no estimate": lines.append(f"{row.item}: {row.differs}. Prices: {row.source}")
         why = dict.fromkeys(each.reason for each in row[1:4] if isinstance(each, Unavailable))
-        lines += [f"   not known: {reason}" for reason in why]
+        lines += [f"{row.item}, not known: {reason}" for reason in why]
     return "\n".join(lines)
 
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['EXIT_CODES', 'COMMANDS', 'LOGGED', 'job_of', 'run_stage', 'run_line', 'show_provenance', 'show_verdict', 'promote',
-           'parser', 'run_command', 'publish_command', 'diagnose_command', 'compare_command', 'rebuild_command',
-           'logged', 'main']
+           'parser', 'run_command', 'publish_command', 'diagnose_command', 'compare_command', 'bill_command',
+           'rebuild_command', 'logged', 'main']
 
 # %% ../nbs/09z_line.ipynb #09za4
 import argparse
@@ -33,6 +33,7 @@ from .plan import rebuild_checkpoint
 from .phase0 import SAMPLE_TEXTS, phase0_line, phase0_params
 from .agreement import judges_agree
 from .choose import choice_text, compare_runs
+from .costs import POD_SETTINGS, Survey, costs_command
 from .report import read_stats, verdict_sentence
 from .publish import export_dataset
 from .hub import publish
@@ -252,6 +253,12 @@ def parser() -> argparse.ArgumentParser:
     tried.add_argument("--no-notebooks", action="store_true", help="train in this process")
     best = commands.add_parser("compare", help="choose among versions of a run that were judged on dev")
     best.add_argument("runs", nargs="+", metavar="RUN", help="run folders with split: dev in stage 05")
+    bill = commands.add_parser("costs", help="what a run has cost; with --params what one will cost")
+    bill.add_argument("run", nargs="?", default="", help="run folder: what was paid, beside the estimate")
+    bill.add_argument("--params", default="", metavar="FILE", help="before a run: what it will cost")
+    bill.add_argument("--settings", default=POD_SETTINGS, help="of the pod (default: %(default)s)")
+    bill.add_argument("--people", type=int, help="raters of a survey, with what each is paid")
+    bill.add_argument("--usd-each", type=float, help="dollars for one of them")
     copy = commands.add_parser("promote", help="copy a run's small files to a folder that is committed")
     copy.add_argument("run"), copy.add_argument("target")
     return top
@@ -286,6 +293,13 @@ def compare_command(given) -> str:
     return choice_text(compare_runs(dict(zip(names, given.runs))))
 
 
+def bill_command(given) -> str:
+    "`replytune costs`: of a run what was paid, of a parameter file what it will cost"
+    named = given.people, given.usd_each
+    if named.count(None) == 1: raise ParameterError("name both --people and --usd-each, or neither")
+    return costs_command(given.run, given.params, given.settings, None if None in named else Survey(*named))
+
+
 def rebuild_command(given) -> str:
     "`replytune rebuild`: a purchase's checkpoint from its ledger"
     batches = rebuild_checkpoint(Run(given.run) / "purchase")
@@ -299,6 +313,7 @@ COMMANDS = {
     "compare": compare_command,
     "sweep": lambda given: sweep_command(given.run, given.params, not given.no_notebooks),
     "pod": lambda given: pod_command(given.action, given.run, given.settings, given.confirm),
+    "costs": bill_command,
     "agreement": lambda given: judges_agree(given.run, given.other),
     "verdict": lambda given: show_verdict(given.run),
     "demo": lambda given: serve_demo(given.run, given.stored, given.port, given.host),

@@ -11,7 +11,7 @@ from replytune.browse import MARKS, OUTCOMES, outcome_of
 from replytune.captions import CAPTIONS
 from replytune.files import read_rows, resolve
 from replytune.limits import limits
-from replytune.report import ReportParams, _amount, _line, cost_cells, report_stage
+from replytune.report import ReportParams, _line, report_stage
 from replytune.run import Run, sample_copy
 
 PAGES = "08f 08g 08h 09"
@@ -199,7 +199,7 @@ def test_headings_come_in_order_and_everything_has_a_name(reader):
     ids = page.evaluate("[...document.querySelectorAll('[id]')].filter(each => !each.closest('svg')).map(each => each.id)")
     assert len(ids) == len(set(ids)) and page.evaluate("[...document.querySelectorAll('a[href]')].every(each => document.getElementById(each.getAttribute('href').slice(1)))")
     order = page.locator("h2").all_inner_texts()
-    assert order[:3] == ["How sure is it?", "What would change it?", "What it cannot say"] and page.locator("figure").count() == len(CAPTIONS)
+    assert order[:4] == ["How sure is it?", "What would change it?", "What did it cost?", "What it cannot say"] and page.locator("figure").count() == len(CAPTIONS)
 
 
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (420, "dark")])
@@ -239,21 +239,6 @@ def test_the_browser_refuses_another_script(browser, run, tmp_path):
 
 
 # without a browser
-
-def test_costs_are_shown_where_a_page_counts_them(run, monkeypatch):
-    monkeypatch.setattr("replytune.report.find_spec", lambda name: None)
-    assert cost_cells(run) == []
-    monkeypatch.setattr("replytune.report.find_spec", lambda name: True)
-    monkeypatch.setattr("replytune.report.resolve_name", lambda name: lambda run: {"judge, dollars": 1.5, "pod, dollars": {"unavailable": "a local machine"}})
-    assert cost_cells(run) == [{"what": "judge, dollars", "amount": "1.50"}, {"what": "pod, dollars", "amount": "unavailable: a local machine"}]
-    report_stage(ReportParams(run=str(run.folder), replies_a_page=4))
-    page, summary = (run / "report.html").read_text(encoding="utf-8"), (run / "report.md").read_text(encoding="utf-8")
-    assert page.index("What would change it?") < page.index("What did it cost?") < page.index("What it cannot say") and 'href="#cost"' in page
-    assert "| judge, dollars | 1.50 |" in summary
-    monkeypatch.undo()
-    report_stage(ReportParams(run=str(run.folder), replies_a_page=4))
-    assert _amount(None) == "not known" and _amount(3) == "3"
-
 
 def test_a_summary_has_no_live_mark_up():
     assert _line("a | b\n# c <b> [x](y) @who `z`") == r"a \| b \# c \<b\> \[x\](y) \@who \`z\`"

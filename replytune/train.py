@@ -529,7 +529,7 @@ def train_stage(params: TrainParams):
             stage.write(replies_file(arm), rows)
         measured = MeasureParams(batch_size=params.batch_size, seed=params.seed)
         dev = [pair for pair in pairs if pair.split == "dev"]  # a look at the test split would need its seal
-        learned = learned_of(load, tokenizer, dev, measured)
+        learned = {"label": label} | learned_of(load, tokenizer, dev, measured)
         stage.write("learned.json", json.dumps(learned, indent=1, allow_nan=False) + "\n")
     return counts_table(stage)
 

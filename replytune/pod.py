@@ -54,6 +54,7 @@ class PodParams(StageParams):
     stale_minutes: float = Field(default=30.0, gt=0)  # nothing written for so long: the job hangs
     grace_minutes: float = Field(default=20.0, gt=0)  # what the pod waits for us before it stops itself
     poll_seconds: float = Field(default=20.0, gt=0)
+    save_seconds: float = Field(default=300.0, gt=0)  # between two fetches while the job runs
     retry_seconds: float = Field(default=2.0, gt=0)
     keep: bool = False  # leave the pod running when the job is done
     python: str = ""  # an interpreter that is there; empty: an environment is made
@@ -219,7 +220,7 @@ def offers_of(catalogue: list[dict], params: PodParams) -> list[Offer]:
 # %% ../nbs/06d_pod.ipynb #7fc85ea8
 def plan_of(params: PodParams, offers: list[Offer]) -> dict:
     "The plan as it is kept; its code covers settings, the stages' parameters, GPUs and prices"
-    quiet = {"run", "confirm", "poll_seconds", "retry_seconds"}
+    quiet = {"run", "confirm", "poll_seconds", "save_seconds", "retry_seconds"}
     decides = {
         "settings": params.model_dump(mode="json", exclude=quiet), "stages": sha256(resolve(params.params)),
         "offers": [as_json(offer) for offer in offers], "address": pod_address(),
@@ -373,7 +374,8 @@ def settle(api: RunPod, ledger: Ledger, looks: int = 1) -> Rental | None:
         elif name not in there and rental.state == "creating":
             ledger.add("not there", name)
         elif name not in there and rental.state in COSTS and get_pod(api, rental.pod_id) is None:
-            ledger.add("ended", name, reason="it is not in the vendor's list any more")
+            gone, billed = "it is not in the vendor's list any more", billed_usd(api, rental.pod_id)
+            ledger.add("ended", name, reason=gone, billed_usd=billed)
     running = ledger.running()
     condemned = {"too dear", "never booted", "ending"}
     wanted = [rental for rental in running if not condemned & {*rental.actions}]

@@ -435,8 +435,8 @@ def attempt(params: PodParams, api: RunPod, ledger: Ledger, plan: dict) -> str:
     state = look(shell, params)[0] if "started" in rental.actions else ""
     if not state.startswith(("done", "failed")):
         print(f"{rental.name}: {send_all(shell, params)} files sent", flush=True)
+        if "started" not in rental.actions: ledger.add("started", rental.name)  # from now on it has files
         shell.run(f"bash {shlex.quote(params.workspace)}/replytune/bootstrap.sh start")
-        if "started" not in rental.actions: ledger.add("started", rental.name)
     return watch(params, api, ledger, rental, shell)
 
 
@@ -448,8 +448,13 @@ def launch(params: PodParams) -> str:
     with locked(folder / "pod", "another launch of this run is under way; see: replytune pod status"):
         (folder / "stop").unlink(missing_ok=True)
         api, ledger = RunPod(params.retry_seconds), Ledger(folder)
-        for _ in range(PATIENCE):
-            if (reason := attempt(params, api, ledger, plan)) != ASLEEP: break
+        for turn in range(PATIENCE):
+            try: reason = attempt(params, api, ledger, plan)
+            except CutOff as error:  # while it sent or started: the next attempt sees what became of the pod
+                if turn + 1 == PATIENCE: raise
+                print(f"{error}; once more", flush=True)
+                continue
+            if reason != ASLEEP: break
             print(f"{reason}; it is woken", flush=True)
     told = f"{reason}; {cost_line(ledger)}"
     if reason.startswith("done"): return told

@@ -56,10 +56,10 @@ class Cutter:
             while data := one.recv(65536):
                 passed += len(data)
                 self.total += len(data)
-                if len(data) > 20_000: time.sleep(0.03)  # a line has a speed: what is only in sshd's memory when it is cut is lost
                 if passed > self.limit and self.left[way] > 0:
                     self.left[way] -= 1
                     self.cuts[way] += 1
+                    time.sleep(0.3)  # what has passed arrives; what is only in sshd's memory when it is cut is lost
                     for each in (one, other): each.shutdown(socket.SHUT_RDWR)
                     return
                 other.sendall(data)

@@ -73,7 +73,7 @@ def settings(folder, **changes) -> PodParams:
 
 
 def confirmed(folder, **changes) -> PodParams:
-    params = settings(folder, **{"boot_minutes": 0.5, "poll_seconds": 0.3, "check_gpu": False} | changes)
+    params = settings(folder, **{"boot_minutes": 0.5, "poll_seconds": 0.1, "check_gpu": False} | changes)
     return params.model_copy(update={"confirm": make_plan(params)["code"]})
 
 
@@ -140,7 +140,7 @@ def whole_rental(folder: Path, faults: tuple[str, ...] = (), key: str = KEY) -> 
     run, cutters, happened, told = folder / "run", [], [], []
     copy_sample(run)
     (folder / "toy.yaml").write_text(yaml.safe_dump(TOY))
-    changes = dict(params=str(folder / "toy.yaml"), workspace=str(folder / "workspace"), python=sys.executable, save_seconds=1.0, usd_max=1.0)
+    changes = dict(params=str(folder / "toy.yaml"), workspace=str(folder / "workspace"), python=sys.executable, poll_seconds=0.3, save_seconds=1.0, usd_max=1.0)
 
     def front(port: int) -> int:
         cutters.append(Cutter(port, 100_000, 1, 1))

@@ -22,4 +22,4 @@ if __name__ == "__main__":
         plain = plain or done.adapter
         pods = f"{done.rented} pod{'s'[: done.rented > 1]}, {done.together} at a time, {done.left} left running; launched {done.launches} time{'s'[: done.launches > 1]}"
         files = f"{len(done.lost)} of {done.expected} files lost; {'the same' if done.adapter == plain else 'ANOTHER'} adapter"
-        keep("06d_pod", what, done.usd, "dollars by our clock", f"{done.billed:.3g} by the vendor's; {pods}; {files}")
+        keep("06h_rental", what, done.usd, "dollars by our clock", f"{done.billed:.3g} by the vendor's; {pods}; {files}")

@@ -19,9 +19,10 @@ import yaml
 
 from replytune.files import file_hashes, read_rows, sha256, to_lines, write_text
 from replytune.pod import Ledger, PodParams, make_plan, pod_folder
+from replytune.rental import launch
 from replytune.run import Run
 from replytune.schema import StageError
-from replytune.transfer import kept_checkpoints, launch, may_come
+from replytune.transfer import kept_checkpoints, may_come
 
 from runpod_server import KEY, RunPodServer, rehearsal
 

@@ -19,18 +19,19 @@ import pytest
 from replytune.params import SECRETS
 from replytune.files import project_root, read_records, sha256
 from replytune.pod import (
-    TRAVEL, Event, Ledger, Offer, PodApiError, RunPod, Unclear, confirmed_plan, create_body, end_pod, list_pods, make_plan, pod_folder, rent, stop, wait_boot,
+    Event, Ledger, Offer, PodApiError, RunPod, Unclear, confirmed_plan, end_pod, list_pods, make_plan, pod_folder,
 )
+from replytune.rental import TRAVEL, create_body, launch, logs, look, rent, status, stop, wait_boot
 from replytune.run import Run
 from replytune.schema import ParameterError, StageError
 from replytune.transfer import (
-    CutOff, Shell, fetch_all, fetch_file, launch, logs, look, needed_files, pack, send_all, send_file, status, take_sections,
+    CutOff, Shell, fetch_all, fetch_file, needed_files, pack, send_all, send_file, take_sections,
 )
 
 from renting import CUT, GONE, LOST, OVER, Cutter, Outcome, confirmed, copy_sample, found_secrets, pass_hours, settings, whole_rental
 from runpod_server import CREATE_FAULTS, KEY, RunPodServer, rehearsal
 
-PAGES = "06d 06e"
+PAGES = "06d 06e 06h"
 ROOT = project_root()
 A40, L40S, H4090 = "NVIDIA A40", "NVIDIA L40S", "NVIDIA GeForce RTX 4090"
 HAVE_SSHD = shutil.which("sshd") or Path("/usr/sbin/sshd").exists()
@@ -109,7 +110,7 @@ def test_reads_are_repeated_and_creates_are_not(tmp_path):
 
 
 def test_a_body_that_the_schema_does_not_know_is_422_and_ends_the_search(tmp_path, monkeypatch):
-    import replytune.pod as page
+    import replytune.rental as page
     with rehearsal() as server:
         params, api, ledger, plan = ready(tmp_path)
         with pytest.raises(PodApiError, match="additional properties 'gpuCount' not allowed"): api.ask("POST", "/pods", create_body(params, Offer.model_validate(plan["offers"][0]), "replytune-x", "k") | {"gpuCount": 1})
@@ -207,8 +208,8 @@ def test_pods_of_others_are_left_alone(tmp_path):
 
 LAUNCH = """
 import sys
-from replytune.pod import *
-from replytune.pod import Ledger, PodParams, RunPod, confirmed_plan, make_plan, pod_folder, rent, wait_boot
+from replytune.pod import Ledger, PodParams, RunPod, make_plan, pod_folder
+from replytune.rental import rent, wait_boot
 params = PodParams.read(dict(run=sys.argv[1], params="nbs/params/sample.yaml", hours_max=2, usd_max=2, boot_minutes=1, retry_seconds=0.01, poll_seconds=0.3))
 plan, ledger, api = make_plan(params), Ledger(pod_folder(params)), RunPod(0.01)
 print("ready", flush=True)

@@ -28,7 +28,7 @@ from replytune.transfer import (
     CutOff, Shell, fetch_all, fetch_file, needed_files, pack, send_all, send_file, take_sections,
 )
 
-from renting import CUT, GONE, LOST, OVER, Cutter, Outcome, confirmed, copy_sample, found_secrets, pass_hours, settings, whole_rental
+from renting import CUT, GONE, LOST, OVER, WEIGHTS, Cutter, Outcome, confirmed, copy_sample, found_secrets, pass_hours, settings, whole_rental
 from runpod_server import CREATE_FAULTS, KEY, RunPodServer, rehearsal
 
 PAGES = "06d 06e 06h"
@@ -445,7 +445,7 @@ def test_with_all_faults_nothing_is_rented_twice_left_or_lost(rented):
     outcome, run = rented.outcome, Run(rented.folder / "run")
     assert sorted(outcome.happened) == sorted((LOST, CUT, GONE, OVER))
     assert outcome.once() and outcome.rented == 3 and outcome.expected > 20, outcome
-    assert [told.split(";")[0] for told in outcome.told] == [outcome.told[0].split(";")[0], "failed: $1 are spent", outcome.told[2].split(";")[0], outcome.told[3].split(";")[0]]
+    assert len(outcome.told) == 4 and outcome.told[1].startswith("failed: $1 are spent")
     assert "is gone" in outcome.told[0] and "of usd_max 1 are spent" in outcome.told[2] and outcome.told[3].startswith("done")
     assert 0 <= outcome.usd - outcome.billed < 0.01 and f"${outcome.billed:.2f} billed" in outcome.told[3]  # the bill of the pod that was lost is in it
     manifest = run.manifest()
@@ -454,7 +454,7 @@ def test_with_all_faults_nothing_is_rented_twice_left_or_lost(rented):
         assert (run / f"notebooks/{stage}.ipynb").exists()
     logs = [(pod / "volume/job.log").read_text() for pod in outcome.pods]
     assert "05_generate  running" in logs[0] and all("05_generate  done before" in log for log in logs[1:])  # what was saved was not made again
-    assert json.loads((run / "loss.jsonl").read_text().splitlines()[-1]) and manifest["06_train"]["counts"]["steps"] == 6
+    assert (run / WEIGHTS).is_file() and manifest["06_train"]["counts"]["steps"] == 6
 
 
 @pytest.mark.slow

@@ -32,11 +32,21 @@ TOY = {"common": {"seed": 17}, "05_generate": {"model": "tiny-qwen3", "max_new_t
 WEIGHTS = "adapter/adapter_model.safetensors"
 
 
-class Cutter:
-    "Stands before a port and cuts connections after so many bytes have passed in one direction, so many times there and back"
+def until(true, seconds: float = 30.0):
+    "Wait for something that another process does"
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
-    def __init__(self, port: int, limit: int, there: int, back: int):
-        self.target, self.limit, self.left, self.cuts, self.total = port, limit, {"there": there, "back": back}, {"there": 0, "back": 0}, 0
+
+class Cutter:
+    """Stands before a port and cuts connections after so many bytes have passed in one direction, so many times there and back.
+
+    A cut waits until `ready`: what had only come as far as sshd's memory would be lost with the connection."""
+
+    def __init__(self, port: int, limit: int, there: int, back: int, ready=lambda: True):
+        self.ready, self.target, self.limit, self.left, self.cuts, self.total = ready, port, limit, {"there": there, "back": back}, {"there": 0, "back": 0}, 0
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -60,7 +70,7 @@ class Cutter:
                 if passed > self.limit and self.left[way] > 0:
                     self.left[way] -= 1
                     self.cuts[way] += 1
-                    time.sleep(0.3)  # what has passed arrives; what is only in sshd's memory when it is cut is lost
+                    until(self.ready)
                     for each in (one, other): each.shutdown(socket.SHUT_RDWR)
                     return
                 other.sendall(data)

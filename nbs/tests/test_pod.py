@@ -28,7 +28,7 @@ from replytune.transfer import (
     CutOff, Shell, fetch_all, fetch_file, needed_files, pack, send_all, send_file, take_sections,
 )
 
-from renting import CUT, GONE, LOST, OVER, WEIGHTS, Cutter, Outcome, confirmed, copy_sample, found_secrets, pass_hours, settings, whole_rental
+from renting import CUT, GONE, LOST, OVER, WEIGHTS, Cutter, Outcome, confirmed, copy_sample, found_secrets, pass_hours, settings, until, whole_rental
 from runpod_server import CREATE_FAULTS, KEY, RunPodServer, rehearsal
 
 PAGES = "06d 06e 06h"
@@ -297,11 +297,13 @@ def test_cut_in_the_middle_a_file_goes_on_where_it_was(machine, tmp_path):
     server, params, pod, shell = machine
     big, folder = tmp_path / "big.bin", pod_folder(params)
     big.write_bytes(os.urandom(900_000))
-    cutter = Cutter(pod["ssh"]["direct"]["port"], 300_000, there=2, back=0)
+    arrived = lambda: sum(part.stat().st_size for part in Path(params.workspace).rglob("*.part")) >= 200_000 * cutter.cuts["there"]
+    cutter = Cutter(pod["ssh"]["direct"]["port"], 300_000, there=2, back=0, ready=arrived)
     cut = Shell(pod | {"ssh": {"direct": pod["ssh"]["direct"] | {"port": cutter.port}}}, folder)
     cut.line = [part.replace("accept-new", "no") for part in cut.line]  # another port of the same host
     target = f"{params.workspace}/replytune/run/big.bin"
     send_file(cut, big, target, sha256(big), 0.1)
+    cutter.ready = lambda: True
     assert 900_000 < cutter.total < 1_300_000  # what had arrived did not go again
     assert sha256(Path(target)) == sha256(big) and cutter.cuts["there"] == 2 and not list(Path(target).parent.glob("*.part"))
     cutter.left["back"] = 2
@@ -531,11 +533,3 @@ def test_a_dropped_connection_stops_nothing_and_logs_go_on(tmp_path):
 def alive(pid: int) -> bool:
     try: return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError: return False
-
-
-def until(true, seconds: float = 30.0):
-    "Wait for something that another process does"
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

@@ -54,7 +54,7 @@ class Machine:
         (self.folder / "rp_environment").write_text("".join(f"export {name}='{value}'\n" for name, value in given.items()))
         (self.folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nAuthorizedKeysFile {self.folder / 'authorized_keys'}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-            f"PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv RP_ENVIRONMENT={self.folder / 'rp_environment'}\n")
+            f"PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv RP_ENVIRONMENT={self.folder / 'rp_environment'} HOME={self.folder}\n")  # a home of its own: what this machine's shells do when they start is not the pod's
         if os.geteuid() == 0: Path("/run/sshd").mkdir(exist_ok=True)
         entry = self.folder / "start.sh"
         entry.write_text(f"#!/bin/bash\nexec {shutil.which('sshd') or '/usr/sbin/sshd'} -D -e -f {self.folder / 'sshd_config'} 2>> {self.folder / 'sshd.log'}\n")

@@ -37,7 +37,7 @@ from .costs import POD_SETTINGS, Survey, costs_command
 from .report import read_stats, verdict_sentence
 from .publish import export_dataset
 from .hub import publish
-from .transfer import POD_ACTIONS, pod_command
+from .rental import POD_ACTIONS, pod_command
 from .diagnose import diagnose, findings_text, v2_params
 from .sweep import sweep_command
 from .forget import forget

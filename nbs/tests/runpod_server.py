@@ -4,7 +4,7 @@
 
 It knows the calls that page 06d uses, refuses bodies with unknown fields, and can be told to fail in the ways that the real one
 does. With `machines=True` each pod is an sshd on this machine, started by the pod's own start command; what such a pod has on
-its disk stays when it is stopped, and goes when it is terminated.
+its disk stays when it is stopped, and goes when it is terminated: out of its reach, into `graves`, where a test may look at it.
 """
 import getpass
 import json
@@ -22,7 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
-KEY = "rehearsal-key-0123456789"
+KEY = "rehearsal-key-0123456789"  # of the account
+POD_KEY = "pod-scoped-key-0123456789"  # what the vendor puts into each pod; it may act on pods and create none
 FIELDS = {"name", "image", "gpu", "cpu", "cloud", "disk", "mounts", "ports", "env", "args", "registry", "dataCenterIds", "globalNetworking", "startSsh", "startJupyter", "templateId"}
 GPU_FIELDS = {"id", "count", "allowedCudaVersions", "minCudaVersion"}
 FULL = "There are no longer any instances available with the requested specifications. Please refresh and try again."
@@ -48,42 +49,49 @@ class Machine:
         host_key = self.folder / "host_key"
         if not host_key.exists(): subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key], check=True)
         (self.folder / "authorized_keys").write_text(self.pod["env"].get("PUBLIC_KEY", "") + "\n")
-        given = self.pod["env"] | {"RUNPOD_POD_ID": self.pod["id"], "RUNPOD_API_KEY": KEY, "RUNPOD_API_BASE_URL": self.api}
+        shared = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE") if name in os.environ}  # it is this machine after all
+        given = shared | self.pod["env"] | {"RUNPOD_POD_ID": self.pod["id"], "RUNPOD_API_KEY": POD_KEY, "RUNPOD_API_BASE_URL": self.api}
         (self.folder / "rp_environment").write_text("".join(f"export {name}='{value}'\n" for name, value in given.items()))
         (self.folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nAuthorizedKeysFile {self.folder / 'authorized_keys'}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-            f"PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv RP_ENVIRONMENT={self.folder / 'rp_environment'}\n")
+            f"PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv RP_ENVIRONMENT={self.folder / 'rp_environment'} HOME={self.folder}\n")  # a home of its own: what this machine's shells do when they start is not the pod's
         if os.geteuid() == 0: Path("/run/sshd").mkdir(exist_ok=True)
         entry = self.folder / "start.sh"
         entry.write_text(f"#!/bin/bash\nexec {shutil.which('sshd') or '/usr/sbin/sshd'} -D -e -f {self.folder / 'sshd_config'} 2>> {self.folder / 'sshd.log'}\n")
         entry.chmod(0o755)
         command = self.pod["args"].replace("/start.sh", str(entry)) or str(entry)
         clean = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        given |= {"RP_ENVIRONMENT": str(self.folder / "rp_environment")}
         self.process = subprocess.Popen(["bash", "-c", command], env=clean | given, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def signal(self, number: int, within: bytes = b""):
+        "Send a signal to every process of the pod whose command line holds these words"
+        own = f"RP_ENVIRONMENT={self.folder / 'rp_environment'}".encode()
+        for proc in Path("/proc").glob("[0-9]*"):
+            try: variables, line = (proc / "environ").read_bytes().split(b"\0"), (proc / "cmdline").read_bytes()
+            except OSError: continue
+            if own not in variables or within not in line or int(proc.name) == os.getpid(): continue
+            try: os.kill(int(proc.name), number)
+            except ProcessLookupError: continue
 
     def stop(self):
         "The power goes: every process that belongs to the pod ends at once"
         if not self.process: return
-        os.killpg(self.process.pid, signal.SIGKILL)  # sshd writes over its own environment, so it is not found below
-        mark, mine = f"RP_ENVIRONMENT={self.folder / 'rp_environment'}".encode(), f"RUNPOD_POD_ID={self.pod['id']}".encode()
-        for _ in range(3):
-            for proc in Path("/proc").glob("[0-9]*"):
-                try: variables = (proc / "environ").read_bytes().split(b"\0")
-                except OSError: continue
-                if (mark in variables or mine in variables) and int(proc.name) != os.getpid():
-                    try: os.kill(int(proc.name), signal.SIGKILL)
-                    except ProcessLookupError: continue
+        os.killpg(self.process.pid, signal.SIGKILL)  # sshd writes over its own environment, so it is not found otherwise
+        for _ in range(3): self.signal(signal.SIGKILL)
         self.process.wait()
         self.process = None
 
 
 class RunPodServer:
     """`full`: GPUs that are out of stock; `faults`: an event (create, list, get, action, catalog) to the faults of its next calls;
-    `boots`: the number of a pod (from 0) to "never", "error", or the looks until it runs (2)"""
+    `boots`: the number of a pod (from 0) to "never", "error", or the looks until it runs (2); `front`: what makes of the port
+    of a pod's sshd another one, which is told instead"""
 
-    def __init__(self, full=(), faults=None, boots=None, machines=False, gpus=GPUS, dearer=0.0):
+    def __init__(self, full=(), faults=None, boots=None, machines=False, gpus=GPUS, dearer=0.0, key=KEY, front=lambda port: port):
         self.full, self.faults, self.boots, self.machines, self.gpus, self.dearer = set(full), {event: list(left) for event, left in (faults or {}).items()}, boots or {}, machines, gpus, dearer
         self.pods, self.looks, self.hardware, self.requests, self.bodies, self.most_alive = {}, {}, {}, [], [], 0
+        self.key, self.front, self.graves, self.meters = key, front, {}, {}
         self.lock = threading.RLock()
         self.folder = Path(tempfile.mkdtemp(prefix="runpod-"))
 
@@ -91,7 +99,7 @@ class RunPodServer:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version, disable_nagle_algorithm = "HTTP/1.1", True  # else each answer waits 40 ms for the head to be acknowledged
 
             def handle_any(self):
                 length = int(self.headers.get("Content-Length") or 0)
@@ -121,9 +129,24 @@ class RunPodServer:
 
     def power_off(self, id: str):
         "The host dies: the pod has stopped, and nobody asked it to"
-        with self.lock:
-            self.hardware[id].stop()
-            self.pods[id] |= {"status": "EXITED", "cost": 0, "ssh": {"proxy": None, "direct": None}}
+        with self.lock: self.act(self.pods[id], "stop")
+
+    def lose(self, id: str):
+        "The host is lost with all it had: the pod is not there any more, and nobody asked for that"
+        with self.lock: self.act(self.pods[id], "terminate")
+
+    def freeze(self, id: str, within: bytes):
+        "Processes of a pod stand still, so that what a test does next meets it at one and the same moment"
+        self.hardware[id].signal(signal.SIGSTOP, within)
+
+    def pass_hours(self, hours: float):
+        "The vendor's clock goes on: what runs now has run so much longer"
+        for meter in self.meters.values(): meter["since"] = meter["since"] and meter["since"] - 3600 * hours
+
+    def billed(self, id: str) -> float:
+        "Dollars, by the vendor's own clock"
+        meter = self.meters[id]
+        return meter["usd"] + (meter["price"] * (time.time() - meter["since"]) / 3600 if meter["since"] else 0)
 
     # the protocol
 
@@ -145,7 +168,8 @@ class RunPodServer:
         path = url.path.removeprefix("/v2").strip("/").split("/")
         with self.lock:
             self.requests.append((method, url.path))
-            if handler.headers.get("Authorization") != f"Bearer {KEY}": return self.problem(handler, 401, "missing bearer token" if not handler.headers.get("Authorization") else "access denied")
+            known = [f"Bearer {self.key}", f"Bearer {POD_KEY}"] if url.path.endswith("/action") else [f"Bearer {self.key}"]
+            if handler.headers.get("Authorization") not in known: return self.problem(handler, 401, "missing bearer token" if not handler.headers.get("Authorization") else "access denied")
             event = {("POST", 1): "create", ("GET", 1): "list", ("GET", 2): "get", ("POST", 3): "action"}.get((method, len(path)), "get") if path[0] == "pods" else path[0]
             fault = self.faults[event].pop(0) if self.faults.get(event) else ""
             if fault == "429": return self.problem(handler, 429, "rate limit exceeded", **{"Retry-After": 0})
@@ -175,8 +199,9 @@ class RunPodServer:
         self.send(handler, 200, {"gpus": rows})
 
     def billing(self, handler, query):
-        pod = self.pods[query["podId"][0]]
-        self.send(handler, 200, {"records": [{"podId": pod["id"], "totalAmount": 0.01, "gpuAmount": 0.01}], "metadata": {"totals": {"totalAmount": 0.01}}})
+        id = query["podId"][0]
+        usd = round(self.billed(id), 6)
+        self.send(handler, 200, {"records": [{"podId": id, "totalAmount": usd, "gpuAmount": usd}], "metadata": {"totals": {"totalAmount": usd}}})
 
     def create(self, handler, raw: bytes, fault: str):
         body = json.loads(raw)
@@ -194,6 +219,7 @@ class RunPodServer:
             "globalNetworking": {"enabled": False, "ip": None, "internalDns": None}, "createdAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "startedAt": None,
             "ssh": {"proxy": {"host": "ssh.runpod.io", "port": 22, "username": id, "command": ""}, "direct": None}, "runtime": None}
         pod["args"], pod["env"] = pod["args"] or "", pod["env"] or {}
+        self.meters[id] = {"usd": 0.0, "price": pod["cost"], "since": time.time()}
         self.looks[id], self.most_alive = 0, max(self.most_alive, len(self.alive()))
         if fault == "500 after": return self.problem(handler, 500, "internal error")
         if fault == "garbage": return self.send(handler, 200, b"<html>")
@@ -215,17 +241,29 @@ class RunPodServer:
         if self.machines:
             machine = self.hardware.setdefault(pod["id"], Machine(pod, self.folder / pod["id"], self.url))
             machine.start()
-            port = machine.port
+            port = self.front(machine.port)
         direct = {"host": "127.0.0.1", "port": port, "username": getpass.getuser(), "command": ""} if "22/tcp" in (pod["ports"] or []) else None
         pod |= {"status": "RUNNING", "startedAt": pod["createdAt"], "ssh": pod["ssh"] | {"direct": direct}}
 
     def act(self, pod: dict, action: str):
         machine = self.hardware.get(pod["id"])
-        if action == "start": pod["status"], self.looks[pod["id"]] = "STARTING", 0
+        meter = self.meters[pod["id"]]
+        if action == "start":
+            pod |= {"status": "STARTING", "cost": meter["price"]}
+            self.looks[pod["id"]], meter["since"] = 0, time.time()
         else:
             if machine: machine.stop()
+            if action != "restart": meter |= {"usd": self.billed(pod["id"]), "since": None}
             pod |= {"status": {"stop": "EXITED", "terminate": "TERMINATED", "restart": "STARTING"}[action], "cost": 0, "ssh": {"proxy": None, "direct": None}}
-        if action == "terminate" and machine: shutil.rmtree(machine.folder, ignore_errors=True)
+        if action == "terminate" and machine: self.bury(pod, machine)
+
+    def bury(self, pod: dict, machine: Machine):
+        "Take a pod's disks away from it: what it had, a test may see, and no later pod"
+        grave = self.graves[pod["id"]] = self.folder / "graves" / pod["id"]
+        grave.mkdir(parents=True)
+        machine.folder.rename(grave / "disk")
+        volume = Path((pod["mounts"] or {}).get("persistent", {}).get("path", "/nowhere")) / "replytune"
+        if volume.is_dir(): shutil.move(volume, grave / "volume")
 
 
 @contextmanager
@@ -233,7 +271,7 @@ def rehearsal(**given):
     "A server at work, with the environment pointing at it"
     before = {name: os.environ.get(name) for name in ("RUNPOD_API_KEY", "RUNPOD_API_BASE_URL")}
     with RunPodServer(**given) as server:
-        os.environ |= {"RUNPOD_API_KEY": KEY, "RUNPOD_API_BASE_URL": server.url}
+        os.environ |= {"RUNPOD_API_KEY": server.key, "RUNPOD_API_BASE_URL": server.url}
         try: yield server
         finally:
             for name, value in before.items(): os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)

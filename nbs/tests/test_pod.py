@@ -1,41 +1,41 @@
 """A pod from plan to end, against a server that speaks RunPod's REST v2 and fails as it does, and an sshd of this machine as the pod: nothing is rented twice, left running, lost, or told."""
+import base64
+import io
 import json
 import os
+import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-import yaml
 
 from replytune.params import SECRETS
 from replytune.files import project_root, read_records, sha256
 from replytune.pod import (
-    Event, Ledger, Offer, PodApiError, PodParams, RunPod, Unclear, confirmed_plan, create_body, end_pod, list_pods, make_plan, pod_folder, rent, stop, wait_boot,
+    Event, Ledger, Offer, PodApiError, RunPod, Unclear, confirmed_plan, end_pod, list_pods, make_plan, pod_folder,
 )
+from replytune.rental import TRAVEL, create_body, launch, logs, look, rent, status, stop, wait_boot
 from replytune.run import Run
 from replytune.schema import ParameterError, StageError
 from replytune.transfer import (
-    CutOff, Shell, fetch_all, fetch_file, launch, needed_files, send_all, send_file, status, take_sections,
+    CutOff, Shell, fetch_all, fetch_file, needed_files, pack, send_all, send_file, take_sections,
 )
 
+from renting import CUT, GONE, LOST, OVER, WEIGHTS, Cutter, Outcome, confirmed, copy_sample, found_secrets, pass_hours, settings, until, whole_rental
 from runpod_server import CREATE_FAULTS, KEY, RunPodServer, rehearsal
-from test_line import TOY
 
-PAGES = "06d 06e"
+PAGES = "06d 06e 06h"
 ROOT = project_root()
 A40, L40S, H4090 = "NVIDIA A40", "NVIDIA L40S", "NVIDIA GeForce RTX 4090"
 HAVE_SSHD = shutil.which("sshd") or Path("/usr/sbin/sshd").exists()
 needs_sshd = pytest.mark.skipif(not (HAVE_SSHD and shutil.which("ssh")), reason="no sshd here: apt-get install openssh-server")
-
-
-def settings(folder, **changes) -> PodParams:
-    quick = dict(params="nbs/params/sample.yaml", hours_max=2, usd_max=2, boot_minutes=0.02, retry_seconds=0.01, poll_seconds=0.02)
-    return PodParams.read({"run": str(folder)} | quick | changes)
 
 
 def ready(folder, **changes):
@@ -110,7 +110,7 @@ def test_reads_are_repeated_and_creates_are_not(tmp_path):
 
 
 def test_a_body_that_the_schema_does_not_know_is_422_and_ends_the_search(tmp_path, monkeypatch):
-    import replytune.pod as page
+    import replytune.rental as page
     with rehearsal() as server:
         params, api, ledger, plan = ready(tmp_path)
         with pytest.raises(PodApiError, match="additional properties 'gpuCount' not allowed"): api.ask("POST", "/pods", create_body(params, Offer.model_validate(plan["offers"][0]), "replytune-x", "k") | {"gpuCount": 1})
@@ -178,9 +178,9 @@ def test_a_pod_dearer_than_planned_is_ended(tmp_path):
 def test_the_cap_counts_every_pod_of_the_folder(tmp_path):
     with rehearsal() as server:
         params, api, ledger, plan = ready(tmp_path)
-        ledger.add("creating", "replytune-old-1", gpu=A40, usd_per_hour=7200.0)
+        ledger.add("creating", "replytune-old-1", gpu=A40, usd_per_hour=0.5)
         ledger.add("created", "replytune-old-1", pod_id="gone")
-        time.sleep(1.1)  # two dollars at this price
+        pass_hours(server, params, 4)  # two dollars at this price
         with pytest.raises(StageError, match="of usd_max 2 are spent"): rent(params, api, ledger, plan)
         assert not server.pods
 
@@ -208,8 +208,8 @@ def test_pods_of_others_are_left_alone(tmp_path):
 
 LAUNCH = """
 import sys
-from replytune.pod import *
-from replytune.pod import Ledger, PodParams, RunPod, confirmed_plan, make_plan, pod_folder, rent, wait_boot
+from replytune.pod import Ledger, PodParams, RunPod, make_plan, pod_folder
+from replytune.rental import rent, wait_boot
 params = PodParams.read(dict(run=sys.argv[1], params="nbs/params/sample.yaml", hours_max=2, usd_max=2, boot_minutes=1, retry_seconds=0.01, poll_seconds=0.3))
 plan, ledger, api = make_plan(params), Ledger(pod_folder(params)), RunPod(0.01)
 print("ready", flush=True)
@@ -249,37 +249,6 @@ def test_killed_while_it_rents_nothing_is_rented_twice_or_left(tmp_path, moment)
 
 # files
 
-class Cutter:
-    "Stands before a port and cuts each connection after so many bytes towards it or from it, some times"
-
-    def __init__(self, port: int, limit: int, times: int):
-        self.target, self.limit, self.times, self.cuts, self.total = port, limit, times, 0, 0
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try: near = self.socket.accept()[0]
-            except OSError: return
-            far, passed = socket.create_connection(("127.0.0.1", self.target)), [0]
-            for one, other in ((near, far), (far, near)): threading.Thread(target=self.pump, args=(one, other, passed), daemon=True).start()
-
-    def pump(self, one, other, passed):
-        try:
-            while data := one.recv(65536):
-                passed[0] += len(data)
-                self.total += len(data)
-                time.sleep(0.03)  # a line has a speed: what is only in sshd's memory when it is cut is lost
-                if passed[0] > self.limit and self.cuts < self.times:
-                    self.cuts += 1
-                    for each in (one, other): each.shutdown(socket.SHUT_RDWR)
-                    return
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError: pass
-
-
 @pytest.fixture(autouse=True)
 def no_keys_of_others(monkeypatch):
     "What another test left in the environment is no secret of these"
@@ -296,17 +265,6 @@ def machine(tmp_path):
         rental = rent(params, api, ledger, plan)
         pod = wait_boot(params, api, ledger, rental, lambda pod: Shell(pod, pod_folder(params)).answers())
         yield server, params, pod, Shell(pod, pod_folder(params))
-
-
-def copy_sample(folder):
-    sample = Run("nbs/results/sample")
-    for stage, section in sample.manifest().items():
-        if stage >= "05": continue
-        for name in section["wrote"]:
-            if (sample / name).exists():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(sample / name, folder / name)
-        Run(folder).save_section(stage, section)
 
 
 @needs_sshd
@@ -338,18 +296,20 @@ def test_a_file_with_a_secret_in_it_does_not_travel(machine, monkeypatch):
 def test_cut_in_the_middle_a_file_goes_on_where_it_was(machine, tmp_path):
     server, params, pod, shell = machine
     big, folder = tmp_path / "big.bin", pod_folder(params)
-    big.write_bytes(os.urandom(1_500_000))
-    cutter = Cutter(pod["ssh"]["direct"]["port"], 500_000, 2)
+    big.write_bytes(os.urandom(900_000))
+    arrived = lambda: sum(part.stat().st_size for part in Path(params.workspace).rglob("*.part")) >= 200_000 * cutter.cuts["there"]
+    cutter = Cutter(pod["ssh"]["direct"]["port"], 300_000, there=2, back=0, ready=arrived)
     cut = Shell(pod | {"ssh": {"direct": pod["ssh"]["direct"] | {"port": cutter.port}}}, folder)
     cut.line = [part.replace("accept-new", "no") for part in cut.line]  # another port of the same host
     target = f"{params.workspace}/replytune/run/big.bin"
     send_file(cut, big, target, sha256(big), 0.1)
-    assert 1_500_000 < cutter.total < 2_000_000  # what had arrived did not go again
-    assert sha256(Path(target)) == sha256(big) and cutter.cuts == 2 and not list(Path(target).parent.glob("*.part"))
-    cutter.times = 3
+    cutter.ready = lambda: True
+    assert 900_000 < cutter.total < 1_300_000  # what had arrived did not go again
+    assert sha256(Path(target)) == sha256(big) and cutter.cuts["there"] == 2 and not list(Path(target).parent.glob("*.part"))
+    cutter.left["back"] = 2
     fetch_file(cut, target, tmp_path / "back.bin", sha256(big), 0.01)
-    assert (tmp_path / "back.bin").read_bytes() == big.read_bytes() and cutter.cuts == 3
-    cutter.limit, cutter.times = 500, 10**9  # no connection holds
+    assert (tmp_path / "back.bin").read_bytes() == big.read_bytes() and cutter.cuts == {"there": 2, "back": 2}
+    cutter.limit, cutter.left = 500, {"there": 10**9, "back": 10**9}  # no connection holds
     with pytest.raises(CutOff, match="could not be sent in 6 tries"): send_file(cut, big, target + "2", sha256(big), 0.001)
     with pytest.raises(CutOff, match="could not be fetched"): fetch_file(cut, target, tmp_path / "b2", sha256(big), 0.001)
     assert not Path(target + "2").exists() and not (tmp_path / "b2").exists()  # half a file has no name
@@ -377,11 +337,6 @@ def test_a_hostile_pod_hands_back_nothing_that_is_not_its_own(machine):
 
 # the job and its clocks
 
-def confirmed(folder, server, **changes) -> PodParams:
-    params = settings(folder, boot_minutes=0.5, poll_seconds=0.2, check_gpu=False, **changes)
-    return params.model_copy(update={"confirm": make_plan(params)["code"]})
-
-
 def interpreter(folder: Path, does: str) -> str:
     "Something that is started as the pod's Python"
     path = folder / "python"
@@ -401,7 +356,7 @@ ENDS = [
 def test_a_job_that_goes_wrong_ends_the_pod(tmp_path, how, does, changes, said):
     copy_sample(tmp_path / "run")
     with rehearsal(machines=True) as server:
-        params = confirmed(tmp_path / "run", server, workspace=str(tmp_path / "workspace"), python=interpreter(tmp_path, does), **changes)
+        params = confirmed(tmp_path / "run", workspace=str(tmp_path / "workspace"), python=interpreter(tmp_path, does), **changes)
         with pytest.raises(StageError, match=said): launch(params)
         assert not server.alive() and len(server.pods) == 1
     assert "starting" in (pod_folder(params) / "job.log").read_text() and not (pod_folder(params) / "key").exists()
@@ -412,7 +367,7 @@ def test_a_job_that_goes_wrong_ends_the_pod(tmp_path, how, does, changes, said):
 def test_without_us_the_pod_stops_itself(tmp_path):
     copy_sample(tmp_path / "run")
     with rehearsal(machines=True) as server:
-        params = confirmed(tmp_path / "run", server, workspace=str(tmp_path / "workspace"), python=interpreter(tmp_path, "exit 3"), grace_minutes=0.03)
+        params = confirmed(tmp_path / "run", workspace=str(tmp_path / "workspace"), python=interpreter(tmp_path, "exit 3"), grace_minutes=0.03)
         api, ledger = RunPod(0.01), Ledger(pod_folder(params))
         rental = rent(params, api, ledger, confirmed_plan(params))
         shell = Shell(wait_boot(params, api, ledger, rental, lambda pod: Shell(pod, pod_folder(params)).answers()), pod_folder(params))
@@ -443,37 +398,139 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
         assert "reviewed.jsonl is missing" in capsys.readouterr().err
 
 
+@needs_sshd
+@pytest.mark.parametrize("moment", ["it starts", pytest.param("it works", marks=pytest.mark.slow)])
+def test_a_pod_that_stops_by_itself_is_woken_and_its_job_goes_on(tmp_path, moment):
+    copy_sample(tmp_path / "run")
+    once, printed = f"[ -e {tmp_path}/second ] && exit 0; touch {tmp_path}/second; sleep 600", io.StringIO()
+    with rehearsal(machines=True) as server:
+        params = confirmed(tmp_path / "run", workspace=str(tmp_path / "workspace"), python=interpreter(tmp_path, once))
+
+        def die():
+            until(lambda: (tmp_path / "second").exists() and (moment == "it starts" or "running, $" in printed.getvalue()))
+            server.power_off("pod0000")
+
+        threading.Thread(target=die, daemon=True).start()
+        with redirect_stdout(printed): assert launch(params).startswith("done")
+        assert len(server.pods) == server.most_alive == 1 and not server.alive()
+    assert moment == "it starts" or "it is woken" in printed.getvalue()
+
+
 # all of it
+
+PLANTED = {name: f"planted{secrets.token_hex(12)}" for name in SECRETS}
+TRAVELS = {name: PLANTED[name] for name in TRAVEL}
+
+
+def plant(patch):
+    for name, value in PLANTED.items(): patch.setenv(name, value)
+
+
+class Rented(NamedTuple):
+    folder: Path
+    outcome: Outcome
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def rented(tmp_path_factory) -> Rented:
+    "One rental that meets every fault, with a value of its own planted for each secret; the real stages on the tiny model"
+    folder, printed = tmp_path_factory.mktemp("rented"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        plant(patch)
+        return Rented(folder, whole_rental(folder, (LOST, CUT, GONE, OVER), PLANTED["RUNPOD_API_KEY"]), printed.getvalue())
+
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_rehearsal_with_a_lost_answer_and_a_pod_that_dies_in_training(tmp_path, monkeypatch, capsys):
-    "The real stages on the tiny model; what a pod must not know or keep is planted"
-    copy_sample(tmp_path / "run")
-    toy = tmp_path / "toy.yaml"
-    toy.write_text(yaml.safe_dump(TOY | {"05_generate": TOY["05_generate"] | {"tweets_max": 6}, "06_train": TOY.get("06_train", {}) | {"max_steps": 6, "evaluate_steps": 2, "log_steps": 2}}))
-    monkeypatch.setenv("HF_TOKEN", "hf_t0ken-of-a-test-only")
-    died = []
-    with rehearsal(machines=True, faults={"create": ["cut"]}) as server:
-        work = tmp_path / "workspace"
-        params = confirmed(tmp_path / "run", server, workspace=str(work), python=sys.executable).model_copy(update={"params": str(toy)})
-        params = params.model_copy(update={"confirm": make_plan(params)["code"]})
-
-        def die():
-            while not list(work.glob("replytune/run/checkpoints/checkpoint-*/trainer_state.json")): time.sleep(0.02)
-            server.power_off("pod0000")
-            died.append("in training")
-
-        threading.Thread(target=die, daemon=True).start()
-        print(launch(params))
-        assert died and len(server.pods) == server.most_alive == 1 and not server.alive()
-    run, told = Run(params.run), capsys.readouterr().out
-    assert "it is woken" in told and "done" in told
+def test_with_all_faults_nothing_is_rented_twice_left_or_lost(rented):
+    outcome, run = rented.outcome, Run(rented.folder / "run")
+    assert sorted(outcome.happened) == sorted((LOST, CUT, GONE, OVER))
+    assert outcome.once() and outcome.rented == 3 and outcome.expected > 20, outcome
+    assert len(outcome.told) == 4 and outcome.told[1].startswith("failed: $1 are spent")
+    assert "is gone" in outcome.told[0] and "of usd_max 1 are spent" in outcome.told[2] and outcome.told[3].startswith("done")
+    noted = [event.billed_usd for event in read_records(run / "pod/ledger.jsonl", Event) if event.billed_usd is not None]
+    assert 0 <= outcome.usd - outcome.billed < 0.01 and len(noted) == 3 and abs(sum(noted) - outcome.billed) < 0.001  # of the pod that was lost, too
     manifest = run.manifest()
     for stage in ("05_generate", "06_train"):
         assert manifest[stage]["wrote"] and all(sha256(run / name) == used for name, used in manifest[stage]["wrote"].items())
         assert (run / f"notebooks/{stage}.ipynb").exists()
-    assert (run / "adapter/adapter_model.safetensors").exists() and "running" in (run / "pod/job.log").read_text()
-    for file in [file for folder in (run.folder, work) for file in folder.rglob("*") if file.is_file()]:
-        data = file.read_bytes()
-        assert b"t0ken-of-a-test-only" not in data and KEY.encode() not in data, file
+    logs = [(pod / "volume/job.log").read_text() for pod in outcome.pods]
+    assert "05_generate  running" in logs[0] and all("05_generate  done before" in log for log in logs[1:])  # what was saved was not made again
+    assert (run / WEIGHTS).is_file() and manifest["06_train"]["counts"]["steps"] == 6
+
+
+@pytest.mark.slow
+@needs_sshd
+def test_no_secret_is_anywhere_but_in_the_environment_of_the_pod(rented):
+    outcome, private = rented.outcome, {name: value for name, value in PLANTED.items() if name not in TRAVELS}
+    run = Run(rented.folder / "run")
+    assert not found_secrets(run.folder, PLANTED)  # manifests, cards, executed notebooks, logs, plan, ledger, what was packed
+    assert (run / "pod/bundle.tar.gz").exists() and (run / "notebooks/06_train.ipynb").exists() and (run / "adapter/README.md").exists()
+    assert not found_secrets(rented.folder / "workspace", PLANTED) and not found_secrets(rented.folder / "pods", private)
+    there = found_secrets(rented.folder / "pods", TRAVELS)
+    assert {place.rpartition("/")[2] for place in there} == {"rp_environment"}  # into which the vendor's image writes what the create asked for
+    for body in outcome.bodies:
+        assert {name: body["env"][name] for name in TRAVELS} == TRAVELS and body["env"].keys() == {"PUBLIC_KEY", *TRAVELS}
+        rest = json.dumps(body | {"env": {"PUBLIC_KEY": body["env"]["PUBLIC_KEY"]}})
+        assert not [name for name, value in PLANTED.items() if value in rest]
+    said = "\n".join([rented.printed, *outcome.told])
+    assert "files sent" in said and not [name for name, value in PLANTED.items() if value in said]
+
+
+def test_the_search_finds_what_is_planted(tmp_path):
+    "However deep it is packed, and however it is written"
+    inner, value = io.BytesIO(), PLANTED["HF_TOKEN"]
+    with zipfile.ZipFile(inner, "w") as archive: archive.writestr("weights.pkl", value)
+    (tmp_path / "optimizer.pt").write_bytes(inner.getvalue())
+    (tmp_path / "card.md").write_text(base64.b64encode(f"user:{value}".encode()).decode())
+    (tmp_path / value).write_text("a name")
+    pack({"optimizer.pt": tmp_path / "optimizer.pt"}, tmp_path / "bundle.tar.gz")
+    (tmp_path / "clean.txt").write_text("nothing")
+    found = found_secrets(tmp_path, PLANTED)
+    assert {f"HF_TOKEN in {name}" for name in ("bundle.tar.gz!!optimizer.pt!weights.pkl", "optimizer.pt!weights.pkl", "card.md", value)} <= {*found}
+    assert "clean" not in " ".join(found)
+
+
+@needs_sshd
+def test_what_the_job_prints_of_a_secret_is_not_in_our_log(machine, monkeypatch):
+    server, params, pod, shell = machine
+    plant(monkeypatch)
+    monkeypatch.setenv("RUNPOD_API_KEY", KEY)
+    send_all(shell, params)
+    (Path(params.workspace) / "replytune/job.log").write_text(f"login with {PLANTED['HF_TOKEN']}\n")
+    fetch_all(shell, params)
+    assert (pod_folder(params) / "job.log").read_text() == "login with [HF_TOKEN]\n"
+    assert not found_secrets(Path(params.run), PLANTED)
+
+
+@needs_sshd
+def test_a_dropped_connection_stops_nothing_and_logs_go_on(tmp_path):
+    "Started in a terminal that is then lost: what merely runs in it dies with it, the job and its guard do not"
+    copy_sample(tmp_path / "run")
+    with rehearsal(machines=True):
+        work, gate = tmp_path / "workspace/replytune", tmp_path / "gate"
+        does = f"echo before; until [ -e {gate} ]; do sleep 0.05; done; echo after"
+        params = confirmed(tmp_path / "run", workspace=str(work.parent), python=interpreter(tmp_path, does), poll_seconds=0.1)
+        api, ledger = RunPod(0.01), Ledger(pod_folder(params))
+        rental = rent(params, api, ledger, confirmed_plan(params))
+        pod = wait_boot(params, api, ledger, rental, lambda pod: Shell(pod, pod_folder(params)).answers())
+        shell = Shell(pod, pod_folder(params))
+        send_all(shell, params)
+        inside = f"bash {work}/bootstrap.sh start; echo $$ > {work}/session.pid; sleep 600"
+        session = subprocess.Popen([shell.line[0], "-tt", *shell.line[1:], inside], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        number = lambda name: int((work / name).read_text() or 0) if (work / name).exists() else 0
+        until(lambda: number("session.pid") and "before" in logs(params))
+        session.kill(), session.wait()  # the line is dead
+        until(lambda: not alive(number("session.pid")))
+        assert alive(number("job.pid")) and alive(number("guard.pid")) and look(shell, params)[0] == "running"
+        assert "after" not in logs(params)
+        gate.touch()
+        until(lambda: look(shell, params)[0] == "done")
+        assert logs(params).index("before") < logs(params).index("after")
+        assert "no pod of this run is left" in stop(params)
+
+
+def alive(pid: int) -> bool:
+    try: return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError: return False

@@ -17,7 +17,7 @@ QUICK := nbs/00_schema.ipynb nbs/00b_files.ipynb nbs/00c_params.ipynb nbs/00d_ru
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-run:  ## the whole line: RUN=runs/NAME PARAMS=nbs/params/FILE.yaml FROM=02 TO=05 FORCE=1 LESSONS=1
+run:  ## the whole pipeline: RUN=runs/NAME PARAMS=nbs/params/FILE.yaml FROM=02 TO=05 FORCE=1 LESSONS=1
 	@$(ENV); replytune run --run "$(RUN)" --params "$(PARAMS)" --from "$(FROM)" --to "$(TO)" $(if $(FORCE),--force) $(if $(LESSONS),--lessons)
 
 phase0: RUN = runs/phase0

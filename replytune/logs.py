@@ -92,7 +92,8 @@ def run_log(
     "A logger that writes to the end of `run.log` and to the screen, in one form"
     log, screen = plain_logger(), screen or sys.stdout
     Path(folder).mkdir(parents=True, exist_ok=True)
-    file, console = logging.FileHandler(Path(folder) / LOG, encoding="utf-8"), logging.StreamHandler(screen)
+    file = logging.FileHandler(Path(folder) / LOG, encoding="utf-8", delay=True)
+    console = logging.StreamHandler(screen)
     console.addFilter(lambda record: not getattr(record, "last", False))
     console.addFilter(lambda record: not (getattr(record, "bar", False) and screen.isatty()))
     for handler in (file, console):

@@ -24,7 +24,8 @@ from replytune.judge_models import make_openai
 from replytune.line import main
 from replytune.models import load_tokenizer
 from replytune.plan import ACTORS, Batch, Delivery, Entry, Purchase, make_plan
-from replytune.pod import API, Ledger, pod_folder, rent, stop, wait_boot
+from replytune.pod import API, Ledger, pod_folder
+from replytune.rental import rent, stop, wait_boot
 from replytune.report import ReportParams, report_stage
 from replytune.run import SAMPLE_RUN, Run, arms_made, sample_copy, sample_rows, stored_params
 from replytune.schema import Pair, ParameterError, StageError, Unavailable, replies_file
@@ -296,7 +297,7 @@ def test_an_aborted_pod_and_the_one_after_it_are_counted_once_each(tmp_path):
         with pytest.raises(StageError, match="did not boot"): wait_boot(params, api, ledger, rent(params, api, ledger, plan))
         wait_boot(params, api, ledger, rent(params, api, ledger, plan))
         running = paid(tmp_path, "pod")
-        assert running.rehearsed > 0.01 and running.dollars == 0
+        assert running.rehearsed > 0 and running.dollars == 0
         really_rented(params)
         running = paid(tmp_path, "pod")
         assert running.dollars == 0.01 and running.unsettled == 1 and "1 not seen to end" in running.how

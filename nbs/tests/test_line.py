@@ -100,9 +100,9 @@ def test_second_run_skips_everything(line, params_file, capsys):
 def test_stages_are_named_by_what_stands_before_their_names(copied, params_file, capsys):
     command = ["run", "--run", str(copied.folder), "--params", params_file, "--no-notebooks"]
     assert main([*command, "--from", "03b", "--to", "04"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["03b_split", "04_review"]
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["03b_split", "04_review"]
     assert main([*command, "--to", "03"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["01_collect", "02_validate", "03_clean"], "03 is 03_clean and not what is lettered after it"
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["01_collect", "02_validate", "03_clean"], "03 is 03_clean and not what is lettered after it"
     for wrong in (("--from", "3"), ("--to", "10"), ("--from", "04", "--to", "03b"), ("--from", "03c")):
         assert main([*command, *wrong]) == 1 and "stages are 01, 02, 03, 03b, 04" in capsys.readouterr().err
 

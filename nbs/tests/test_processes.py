@@ -212,7 +212,8 @@ def test_a_process_that_fails_gives_one_clear_error_and_the_others_end(work, ask
 
 
 STAGE = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever it was started from
 from pathlib import Path
 from replytune.processes import run_ranks
 def hear(line): Path(sys.argv[1], "heard").write_text("")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REMEDIES', 'EXPLAINS', 'PLANTED', 'open_rows', 'Evidence', 'evidence', 'Finding', 'late_pace', 'curve_findings',
            'text_findings', 'diagnose', 'acted_on', 'verdict', 'findings_text', 'v2_params', 'planted_runs',
-           'later_runs', 'seed_runs', 'curves_chart']
+           'later_runs', 'curves_chart']
 
 # %% ../nbs/06c_diagnose.ipynb #06dg0004
 import json
@@ -323,12 +323,6 @@ def planted_runs() -> dict[str, Run]:
 def later_runs(name: str) -> list[Run]:
     "A planted training, and those by the files that were written of it, in their order"
     return [Run(path) for path in sorted(resolve(PLANTED).glob(f"{name.replace(' ', '_')}/v*"))]
-
-
-def seed_runs() -> dict[str, Run]:
-    "The bundled parameters with other seeds, and their own"
-    others = {path.name.replace("_", " "): Run(path) for path in sorted(resolve(PLANTED).glob("seeds/*"))}
-    return others | {"the sample run": Run(SAMPLE_RUN)}
 
 # %% ../nbs/06c_diagnose.ipynb #06dg0027
 def curves_chart(runs: dict[str, Run]) -> Chart:

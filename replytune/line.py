@@ -28,7 +28,7 @@ from replytune.params import (
 from .run import SAMPLE_RUN, Run, check_input, disclaimer, stored_params, why_run
 from .verify import provenance_tree, sealed_after, verify
 from .charts import COLOURS
-from .logs import heard, run_log
+from .logs import KERNEL_LOG, heard, run_log
 from .plan import rebuild_checkpoint
 from .phase0 import SAMPLE_TEXTS, phase0_line, phase0_params
 from .agreement import judges_agree
@@ -74,7 +74,7 @@ def run_stage(stage: str, params: StageParams, folder: Path, notebook: bool = Tr
         parameters=params.model_dump(mode="json"),
         cwd=str(project_root() / "nbs"),
         progress_bar=False,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # a loopback kernel need not warn of being one
+        extra_arguments=KERNEL_LOG,
         stderr_file=sys.stderr,
     )
     page = lambda: str(project_root() / f"nbs/{stage}.ipynb") if lessons else job_of(stage)

@@ -192,11 +192,12 @@ def arm_cells(stats: dict) -> list[dict]:
 def rate_cells(stats: dict) -> list[dict]:
     "The readings of the primary contrast, and the word each would give, as a table's texts"
     words, rows = {row["reading"]: row for row in stats["robustness"]}, []
+    decided = f" ({1 - 2 * stats['level']:.0%})" if stats["level"] else ""
     for name, row in stats["rates"][stats["contrast"]].items():
         rows.append({"rate": name, "what": RATES[name], "tweets": row["tweets"]} | _share(row))
     for name, row in words.items():
         if name in RATES: continue
-        rows.append({"rate": name, "what": "", "tweets": row.get("tweets", "")} | _share(row))
+        rows.append({"rate": name, "what": "", "tweets": row.get("tweets", "")} | _share(row, decided))
     change = lambda row: f"{row['word']}, another word" if row["changes"] else row["word"]
     said = {name: change(row) for name, row in words.items() if "word" in row}
     return [row | {"word": said.get(row["rate"], "")} for row in rows]
@@ -212,9 +213,9 @@ def change_sentence(stats: dict) -> str:
     return said if stats["estimate"] is None else f"{said} {needed_sentence(stats)}"
 
 
-def _share(row: dict) -> dict[str, str]:
+def _share(row: dict, level: str = "") -> dict[str, str]:
     if "low" not in row: return {"share": f"unavailable: {row['estimate']['unavailable']}", "interval": ""}
-    return {"share": f"{row['estimate']:.1%}", "interval": f"{row['low']:.1%} to {row['high']:.1%}"}
+    return {"share": f"{row['estimate']:.1%}", "interval": f"{row['low']:.1%} to {row['high']:.1%}{level}"}
 
 # %% ../nbs/09_report.ipynb #09t10002
 def textbook_cells(stats: dict) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from .schema import Chart, Pair, ParameterError, StageError, error_of
 from .files import locked, project_root, read_json, read_records, resolve, write_text
 from .params import read_params, read_yaml, stage_params
 from .run import Run, check_input, sample_copy, stored_params
+from .logs import KERNEL_LOG
 from .charts import COLOURS, draw
 from .models import Precision, load_tokenizer
 from .generate import GenerateParams
@@ -140,7 +141,7 @@ def _in_notebook(run: str, folder: str, params: dict) -> dict:
     try:
         papermill.execute_notebook(
             page, str(output), dict(run=run, folder=folder, params=params), cwd=str(project_root() / "nbs"),
-            progress_bar=False, extra_arguments=["--IPKernelApp.log_level=40"], stderr_file=sys.stderr,
+            progress_bar=False, extra_arguments=KERNEL_LOG, stderr_file=sys.stderr,
         )
     except PapermillExecutionError as error:
         raise StageError(f"{Path(folder).name}: {error.ename}: {error.evalue}") from None

@@ -2,7 +2,9 @@
 
 `process(folder)` does it for a copy of the project in `folder`; as a program, for this project.
 """
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +31,17 @@ def process(folder: Path = ROOT) -> list[str]:
     done = subprocess.run([sys.executable, "-c", STEPS], cwd=folder, capture_output=True, text=True, env=environment)
     if done.returncode: raise RuntimeError(done.stderr[-3000:])
     if "Error" in done.stderr: raise RuntimeError(done.stderr[-3000:])
+    for page in (folder / "_proc").rglob("*.ipynb"): bring_pictures(page, folder)
     return sorted(path.relative_to(folder / "_proc").as_posix() for path in (folder / "_proc").rglob("*") if path.is_file())
+
+
+def bring_pictures(page: Path, folder: Path) -> None:
+    "nbdev is kept out of folders, so a picture that a page's prose names has to be brought to the place where Quarto looks for it"
+    prose = "\n".join("".join(cell["source"]) for cell in json.loads(page.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "markdown")
+    for target in re.findall(r"!\[[^]]*\]\((?!https?:)([^)]+)\)", prose):
+        place = page.parent / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / "nbs" / place.relative_to(folder / "_proc"), place)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,18 @@ def test_a_bar_is_noted_once_in_a_while(tmp_path, monkeypatch):
     assert len((tmp_path / LOG).read_text().splitlines()) == 20
 
 
+def test_a_bar_is_noted_when_it_is_shown_and_its_end_once(tmp_path):
+    said = lambda: (tmp_path / LOG).read_text()
+    with run_log(tmp_path, io.StringIO()) as log, heard(log, "05_generate"):
+        sys.stderr.write("\rreplies: 52%")
+        assert said().count("52%") == 1, "the next state may be minutes away"
+        sys.stderr.write("\rreplies: 53%")
+        sys.stderr.write("\rreplies: 100%")
+        sys.stderr.write("\n")
+        print("31 replies")
+    assert [line.split("  ")[-1] for line in said().splitlines()] == ["replies: 52%", "replies: 100%", "31 replies"]
+
+
 def test_forgetting_reaches_the_log(tmp_path):
     run = whole_sample(tmp_path / "run")
     row = next(row for row in sample_rows("pairs.jsonl") if len(row["reply"]) > 40)

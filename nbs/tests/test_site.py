@@ -29,7 +29,7 @@ def site(tmp_path_factory):
 
 def test_every_page_is_processed_and_nothing_else_would_be_published(site):
     _, files = site
-    blog = ["site.css", "blog/index.qmd", "blog/posts/_metadata.yml", *POSTS]
+    blog = ["site.css", "results/report.png", "blog/index.qmd", "blog/posts/_metadata.yml", *POSTS]
     assert files == sorted([f"{page}.ipynb" for page in (*LETTERED, *STAGES, "index")] + ["_quarto.yml", "nbdev.yml"] + blog)
 
 
@@ -174,6 +174,7 @@ def test_the_pages_render_with_their_headings_and_pictures(rendered, published):
 
     for name in [*PAGE_NAMES, *POSTS]:
         text = (rendered / name).with_suffix(".html").read_text(encoding="utf-8")
+        for target in re.findall(r'<img[^>]* src="(?!data:|https?:)([^"]+)"', text): assert (rendered / name).parent.joinpath(target).exists(), target
         page = Page(text)
         prose = "\n".join(cell["source"] for cell in published(name) if cell["cell_type"] == "markdown")
         have = {bare(each) for each in page.headings}

@@ -208,9 +208,9 @@ def measures_engagement(rows: list[dict]) -> tuple[bool, str]:
     if own["low"] <= 0.5:
         truth = max(0.55, own["accuracy"])
         pairs = pairs_needed(own, truth)
-        size = f"one that is right in 60% would be seen in {power_at(own, 0.6):.0%} of such runs"
-        needed = f"{size}; if it is right in {truth:.0%} of all such pairs, about {pairs} would show it"
-        return False, f"{said}, which a coin might be; {needed} in four runs of five"
+        size = f"so few pairs show a judge that is right in 60% only in {power_at(own, 0.6):.0%} of runs"
+        needed = f"one that is right in {truth:.0%} takes about {pairs} (to show it in four runs of five)"
+        return False, f"{said}, so it may be guessing: {size}, and {needed}"
     if worse := [name for name, row in others.items() if row["lead high"] < 0]:
         return False, f"{said}, and is shown to be worse than \"{worse[0]}\""
     if others["the longer"]["lead"] <= 0: return False, f"{said}, not ahead of \"the longer\""

@@ -123,6 +123,12 @@ def test_pages_that_are_named_are_linked(published):
     assert "[`01b_plan`](01b_plan.ipynb)" in "\n".join(cell["source"] for cell in published("01_collect.ipynb"))
 
 
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_a_definition_is_linked_to_its_own_source(published, name):
+    found = re.findall(r"\[source\]\([^)]*/replytune/(\w+)\.py#L\d+\)", "\n".join(texts(cell) for cell in published(name)))
+    assert set(found) <= {name[:-6].partition("_")[2]} and (found or name in ("index.ipynb",))
+
+
 @pytest.mark.parametrize("name", POSTS)
 def test_a_post_has_what_the_listing_needs_and_its_links_lead_somewhere(published, name):
     import yaml

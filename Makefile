@@ -45,8 +45,8 @@ site:  ## what nbdev makes of the pages, as far as it goes without Quarto
 shape:  ## how the pages are built, in figures, beside those of the best literate codebases
 	@$(ENV); python nbs/tests/shape.py
 
-lab:  ## JupyterLab on the notebooks
-	@$(ENV); jupyter lab nbs
+lab:  ## JupyterLab on the notebooks; what is stored in them is trusted, so that its pictures are shown: ARGS=--no-browser
+	@$(ENV); jupyter trust nbs/*.ipynb nbs/blog/posts/*/*.ipynb > /dev/null; exec jupyter lab nbs $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS)
 
 bench:  ## measurements against alternatives, in the same run
 	@$(ENV); $(OFFLINE); for file in nbs/bench/bench_*.py; do python "$$file"; done

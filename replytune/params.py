@@ -103,7 +103,7 @@ def read_yaml(path) -> dict:
     try:
         given = yaml.load(Path(path).read_text(encoding="utf-8"), loader) or {}
     except (FileNotFoundError, IsADirectoryError):
-        raise ParameterError(f"no parameter file {path}; see nbs/params/ for two to copy") from None
+        raise ParameterError(f"no parameter file {path}; nbs/params/ has some to copy") from None
     except yaml.YAMLError as error:
         raise ParameterError(f"{path} is not YAML: {error}") from None
     if not isinstance(given, dict):
@@ -134,14 +134,19 @@ def read_params(path) -> dict[str, StageParams]:
                 there = " and ".join(owners)
                 raise ParameterError(f"{path}: `{lost}` is unknown in {name}; it stands in {there}")
     params = {
-        stage: model.read(
-            {name: value for name, value in common.items() if name in model.model_fields}
-            | sections.get(stage, {})
-        )
+        stage: _section(path, stage, model, common, sections.get(stage, {}))
         for stage, model in models.items()
     }
     if found := contradictions(params): raise ParameterError(f"{path}: {'; '.join(found)}")
     return params
+
+
+def _section(path, stage: str, model: type[StageParams], common: dict, own: dict) -> StageParams:
+    shared = {name: value for name, value in common.items() if name in model.model_fields}
+    try: return model.read(shared | own)
+    except ParameterError as error:
+        said = str(error).removeprefix(f"{model.__name__}: ")
+        raise ParameterError(f"{path}, {stage}: {said}") from None
 
 # %% ../nbs/00c_params.ipynb #50e495d6
 BOUGHT_BOUNDS = "tweet_likes_min tweet_likes_max tweet_retweets_min reply_likes_min".split()

@@ -133,7 +133,8 @@ def compare_runs(
         split = run.manifest().get("05_generate", {}).get("parameters", {}).get("split")
         if split != "dev":
             seen = f"{name} ({run.folder.name}) was judged on {split or 'no known split'}"
-            raise StageError(f"{seen}; choose on dev: split: dev in stage 05")
+            mend = "put `split: dev` under 05_generate in its parameters and run it again (FROM=05)"
+            raise StageError(f"{seen}; choose on dev, so that test stays unread: {mend}")
         check_input(run, "judgements.jsonl")
         checks = validity_checks(read_judged(run.folder, params))
         if failed := [f"{check}: {what}" for check, what in checks.items() if what]:

@@ -212,9 +212,11 @@ def _run_files(run: Run, texts: bool, holding: set[bytes], passed: dict) -> tupl
             files.append(Going(name, (run / name).read_bytes(), licence))
         elif name != "report.html" and (not name.startswith("adapter/") or name == "adapter/README.md"):
             stays[name] = next(why for start, why in STAYS.items() if name.startswith(start))
+    if "09_report" not in run.manifest(): raise StageError("this run has no report; run stage 09 (FROM=09)")
     check_input(run, "report.html", passed=passed)
     report = (run / "report.html").read_text(encoding="utf-8")
     files.append(Going("report.html", (report if texts else report_without_texts(report)).encode()))
+    if not texts: stays["the chapter of texts in report.html"] = STAYS["reviewed.jsonl"]
     found = {file.path for file in files if any(text in file.data for text in holding)}
     stays |= dict.fromkeys(found, "a text of somebody stands in it (--texts)")
     return [file for file in files if file.path not in found], stays

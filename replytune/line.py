@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['KNOWN', 'PLENTY', 'EXIT_CODES', 'COMMANDS', 'LOGGED', 'job_of', 'run_stage', 'early_problems', 'check_stages',
            'run_line', 'show_provenance', 'show_verdict', 'promote', 'parser', 'run_command', 'publish_command',
-           'diagnose_command', 'compare_command', 'bill_command', 'rebuild_command', 'check_folders', 'logged', 'main']
+           'diagnose_command', 'compare_command', 'bill_command', 'forget_command', 'rebuild_command', 'check_folders',
+           'logged', 'main']
 
 # %% ../nbs/09z_line.ipynb #09za4
 import argparse
 import difflib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -179,6 +181,8 @@ def show_provenance(folder: str) -> int:
 def show_verdict(folder: str) -> int:
     "Print the decision; its exit code lets a script act on it"
     run = Run(folder)
+    if "08_stats" not in run.manifest():
+        raise StageError(f"{folder} has no verdict, or `forget` took it back; run it again up to stage 08")
     check_input(run, "stats.json")
     stats = read_stats(run)
     if label := disclaimer(run.manifest()):
@@ -299,10 +303,12 @@ def run_command(given) -> int:
     return 0
 
 
-def publish_command(given) -> str:
+def publish_command(given) -> tuple[str, int]:
     "`replytune publish`: what would go, or with its code what went"
     more = {"texts": given.texts, "public": given.public, "licence": given.licence}
-    return publish(given.run, given.repo, given.confirm, kind="dataset" if given.dataset else "model", **more)
+    kind = "dataset" if given.dataset else "model"
+    said = publish(given.run, given.repo, given.confirm, kind=kind, **more)
+    return said, int(bool(given.confirm) and said.startswith("--confirm"))  # the code of another plan
 
 
 def diagnose_command(given) -> str:
@@ -326,6 +332,14 @@ def bill_command(given) -> str:
     return costs_command(given.run, given.params, given.settings, None if None in named else Survey(*named))
 
 
+def forget_command(given) -> dict:
+    "`replytune forget`: what was removed, and the command that makes again what rested on it"
+    answer = forget(given.run, given.who)
+    if not answer["make again"]: return answer
+    first = stage_number(min(answer["make again"], key=STAGES.index))
+    return answer | {"command": f"make run RUN={given.run} FROM={first} (with its PARAMS)"}
+
+
 def rebuild_command(given) -> str:
     "`replytune rebuild`: a purchase's checkpoint from its ledger"
     batches = rebuild_checkpoint(Run(given.run) / "purchase")
@@ -340,17 +354,23 @@ COMMANDS = {
     "sweep": lambda given: sweep_command(given.run, given.params, not given.no_notebooks),
     "pod": lambda given: pod_command(given.action, given.run, given.settings, given.confirm),
     "costs": bill_command,
-    "agreement": lambda given: judges_agree(given.run, given.other),
+    "agreement": lambda given: _rounded(judges_agree(given.run, given.other)),
     "verdict": lambda given: show_verdict(given.run),
     "demo": lambda given: serve_demo(given.run, given.stored, given.port, given.host),
     "provenance": lambda given: provenance_tree(given.run) if given.tree else show_provenance(given.run),
     "verify": lambda given: verify(given.run, given.seal),
     "publish": publish_command,
     "export": lambda given: str(export_dataset(given.run, given.target, given.texts)),
-    "forget": lambda given: forget(given.run, given.who),
+    "forget": forget_command,
     "rebuild": rebuild_command,
     "promote": lambda given: promote(given.run, given.target),
 }
+
+
+def _rounded(value):
+    "Numbers as a person reads them"
+    if isinstance(value, dict): return {name: _rounded(each) for name, each in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
 
 # %% ../nbs/09z_line.ipynb #09zc0b01
 def check_folders(given):
@@ -389,6 +409,9 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     except (StageError, ParameterError) as error:
         print(f"replytune: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        sys.stdout = open(os.devnull, "w")
         return 1
     except KeyboardInterrupt:
         print("replytune: stopped; the same command goes on from here", file=sys.stderr)

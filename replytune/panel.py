@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STYLE', 'KEYS', 'IN_A_ROW', 'readable_text', 'post', 'span', 'known', 'card', 'labelled', 'keyboard', 'press',
-           'open_editor', 'save_edit', 'Panel', 'choose', 'make_widgets', 'redraw', 'draw_checks', 'notice',
-           'verdict_in_words', 'shown_card', 'status_line', 'seconds_each', 'static_html', 'review_panel']
+           'open_editor', 'save_edit', 'Panel', 'choose', 'make_widgets', 'redraw', 'draw_checks', 'last_said',
+           'notice', 'verdict_in_words', 'shown_card', 'status_line', 'seconds_each', 'static_html', 'review_panel']
 
 # %% ../nbs/04c_panel.ipynb #04ca0004
 import html
@@ -302,6 +302,15 @@ def draw_checks(panel: Panel, marks: dict[str, bool]):
     panel.buttons["why other"].layout.display = None if panel.asking else "none"
 
 # %% ../nbs/04c_panel.ipynb #04ca0012
+def last_said(session: ReviewSession) -> str:
+    "The last decision that counts, which a glance should confirm; empty before the first"
+    if not session.state.done: return ""
+    last = session.state.done[-1]
+    words = ACTIONS[last.decision].status if last.decision in ACTIONS else last.decision
+    why = f" ({', '.join(last.reasons)})" if last.reasons else ""
+    return f"Before: {words or 'marked'}{why}"
+
+
 def notice(panel: Panel) -> str:
     "The line below the buttons"
     session, words = panel.session, panel.message
@@ -311,7 +320,8 @@ def notice(panel: Panel) -> str:
         problems = edit_problems(session.pair, session.draft, session.context.bounds)
         words = "Not yet: " + "; ".join(problems) if problems else "Ctrl+Enter saves this text."
     elif not words:
-        words = "Click the card, then use the keys. 1 to 6: a check fails, holds, is open again."
+        words = "Click the card, then use the keys. 1 to 6: not so; once more: so; once more: not said."
+        if said := last_said(session): words = f"{said}; U takes it back. {words}"
     return f'<div class="rt-message{" rt-error" if panel.error else ""}">{html.escape(words)}</div>'
 
 # %% ../nbs/04c_panel.ipynb #db72c66f

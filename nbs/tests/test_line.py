@@ -15,7 +15,7 @@ from replytune.line import EXIT_CODES, job_of, main, run_line, run_stage
 from replytune.schema import ParameterError, STAGES, StageError
 from replytune.files import project_root, read_rows, sha256, to_lines, write_text
 from replytune.params import SECRETS, read_params, stage_module
-from replytune.run import Run, copy_cache, why_run
+from replytune.run import SAMPLE_RUN, Run, copy_cache, why_run
 
 from samples import whole_sample
 
@@ -141,6 +141,32 @@ def test_missing_and_unfinished_inputs_are_refused(copied, params_file, capsys):
     (copied / "clean.jsonl").unlink()
     assert main(["run", "--run", str(copied.folder), "--params", params_file, "--from", "04", "--to", "04", "--no-notebooks"]) == 1
     assert "clean.jsonl is missing although 03b_split wrote it" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_leaves_no_traceback():
+    command = f"{sys.executable} -c 'from replytune.line import main; raise SystemExit(main([\"provenance\", \"{SAMPLE_RUN}\"]))' | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=project_root())
+    assert done.stdout.startswith("01_collect") and done.stderr == ""
+
+
+@pytest.mark.parametrize("command", [["verdict", "runs/nope"], ["compare", SAMPLE_RUN, "runs/nope"], ["agreement", "runs/nope"], ["publish", "runs/nope", "a/b"], ["forget", "runs/nope", "x"], ["costs", "runs/nope"]])
+def test_a_run_that_is_not_there_is_named(command, capsys):
+    assert main(command) == 1 and "there is no run folder runs/nope" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("stage", "slip", "said"), [
+    ("03_clean", {"encoder": "mini-lm"}, "did you mean minilm?"), ("05_generate", {"model": "smolm2"}, "did you mean smollm2?"),
+    ("06_train", {"evaluate_steps": 7}, "no multiple of log_steps 2"), ("06_train", {"evaluate_steps": 20}, "no evaluation in 18 steps"),
+])
+def test_slips_are_found_before_the_first_stage(stage, slip, said, tmp_path, capsys):
+    given = yaml.safe_load((project_root() / "nbs/params/sample.yaml").read_text())
+    if "encoder" in slip: given["common"].pop("encoder")
+    given.setdefault(stage, {}).update(slip)
+    (tmp_path / "slip.yaml").write_text(yaml.safe_dump(given))
+    assert main(["run", "--run", str(tmp_path / "run"), "--params", str(tmp_path / "slip.yaml")]) == 1
+    error = capsys.readouterr().err
+    assert said in error and stage in error and not (tmp_path / "run").exists()
+
 
 
 def test_changed_parameters_and_reviews_are_noticed(copied, params_file):

@@ -46,7 +46,7 @@ shape:  ## how the pages are built, in figures, beside those of the best literat
 	@$(ENV); python nbs/tests/shape.py
 
 lab:  ## JupyterLab on the notebooks; what is stored in them is trusted, so that its pictures are shown: ARGS=--no-browser
-	@$(ENV); jupyter trust nbs/*.ipynb nbs/blog/posts/*/*.ipynb > /dev/null; exec jupyter lab nbs $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS)
+	@$(ENV); jupyter trust nbs/*.ipynb nbs/blog/posts/*/*.ipynb > /dev/null; exec jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS)
 
 bench:  ## measurements against alternatives, in the same run
 	@$(ENV); $(OFFLINE); for file in nbs/bench/bench_*.py; do python "$$file"; done

@@ -171,7 +171,8 @@ def tweet_scores(votes: list[Vote], one: str, other: str) -> list[float]:
 def contest(votes: list[Vote], one: str, other: str) -> dict | Unavailable:
     "Win rate of `one` over tweets, with its 95 % interval"
     scores = tweet_scores(votes, one, other)
-    if len(scores) < 5: return unavailable(f"votes on so many tweets: {len(scores)}; an interval takes 5")
+    if len(scores) < 5:
+        return unavailable(f"an interval takes votes on 5 tweets, and there are {len(scores)}")
     low, high = interval(scores, 0.95)
     return {"estimate": sum(scores) / len(scores), "low": low, "high": high, "tweets": len(scores)}
 
@@ -248,10 +249,12 @@ def demo_page(booth: Booth, choices: list[str] = ()):
         else: tweet = gradio.Textbox(label="Tweet", lines=3, max_length=LENGTH_MAX + 1)
         ask = gradio.Button("Show the replies", variant="primary")
         with gradio.Row():
-            boxes = [gradio.Textbox(label=letter, lines=6, interactive=False) for letter in letters]
+            # as wide as a telephone, where each stands below the other
+            look = {"lines": 6, "interactive": False, "min_width": 280}
+            boxes = [gradio.Textbox(label=letter, **look) for letter in letters]
         best = gradio.Radio([*letters, NONE], label="Best reply")
         voter = gradio.Textbox(label="Your name, if you like", max_length=60)
-        vote = gradio.Button("Vote, and tell me which was which")
+        vote = gradio.Button("Vote, and tell me which was which", interactive=False)
         told = gradio.Textbox(label="What was what", lines=3, interactive=False)
         standing = gradio.Textbox(booth.standing(), label="All votes so far", lines=4, interactive=False)
         _connect(gradio, booth, (tweet, ask, boxes, best, voter, vote, told, standing, kept))
@@ -263,16 +266,20 @@ def _connect(gradio, booth: Booth, parts: tuple):
 
     def asked(text):
         try: found, shown = booth.ask(text or "")
-        except StageError as error: raise gradio.Error(str(error), print_exception=False) from None
-        return [found, *shown, gradio.update(value=None), found.warning]
+        except StageError as error:
+            gradio.Warning(str(error))  # what stands on the page stays there
+            return gradio.skip()
+        return [found, *shown, gradio.update(value=None), found.warning, gradio.update(interactive=True)]
 
     def voted(found, letter, name):
         try: said = booth.vote(found, letter, name or "")
-        except StageError as error: raise gradio.Error(str(error), print_exception=False) from None
+        except StageError as error:
+            gradio.Warning(str(error))
+            return gradio.skip()
         return said, booth.standing()
 
     one = dict(concurrency_limit=1, concurrency_id="demo")
-    ask.click(asked, [tweet], [kept, *boxes, best, told], api_name="reply", **one)
+    ask.click(asked, [tweet], [kept, *boxes, best, told, vote], api_name="reply", **one)
     vote.click(voted, [kept, best, voter], [told, standing], api_name=False, **one)
 
 # %% ../nbs/09d_demo.ipynb #09d00031

@@ -453,7 +453,7 @@ def _what_is_open(still_open: dict[str, str], total: int, run: str) -> str:
     kinds = ", ".join(f"{count} {why}" for why, count in Counter(still_open.values()).most_common())
     return (
         f"{len(still_open)} of {total} pairs are not reviewed: {kinds} (first: {next(iter(still_open))})."
-        " Open any notebook with `make lab`, run `from replytune.panel import review_panel` and"
+        " With `make lab` open a new notebook, run `from replytune.panel import review_panel` and"
         f' `review_panel("{run}", reviewer="your_name").widget`, decide, and go on with FROM=04'
     )
 

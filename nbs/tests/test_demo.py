@@ -87,7 +87,7 @@ def test_a_tweet_is_answered_blind_voted_on_and_revealed(toy, browser, tmp_path)
         assert told.startswith(f"Your vote: {' and '.join(same)}.") and "tuned, the model with its adapter" in told
         [vote] = VoteLog(toy / "demo/votes.jsonl").last()
         assert (vote.best, vote.order, vote.voter) == (same, order, "anna")
-        assert "votes on so many tweets: 1;" in page.get_by_label("All votes so far").input_value()
+        assert "takes votes on 5 tweets, and there are 1" in page.get_by_label("All votes so far").input_value()
         assert ask(page, HOSTILE) == replies, "the same tweet asked again"
         page.screenshot(path=str(tmp_path / "demo.png"))
         assert not served.errors and not served.outside() and page.locator("img[src='x']").count() == 0
@@ -99,11 +99,15 @@ def test_what_cannot_be_asked_or_voted_on_is_said_on_the_page(toy, browser):
     served = Served(toy)
     try:
         page = served.open(browser)
-        page.get_by_role("button", name="Vote, and tell me").click()
-        page.get_by_text("there is nothing to vote on yet").first.wait_for()
+        vote = page.get_by_role("button", name="Vote, and tell me")
+        assert vote.is_disabled(), "there is nothing to vote on yet"
         page.get_by_role("button", name="Show the replies").click()
         page.get_by_text("there is no tweet yet").first.wait_for()
-        assert not any(shown(page, letter) for letter in "ABC")
+        assert not any(shown(page, letter) for letter in "ABC") and vote.is_disabled()
+        replies = ask(page, "Which test would you never delete?")
+        vote.click()
+        page.get_by_text("choose one of A, B, C").first.wait_for()
+        assert [shown(page, letter) for letter in "ABC"] == replies and page.get_by_text("Error", exact=True).count() == 0
     finally: served.close()
 
 

@@ -234,7 +234,7 @@ def judge_knows_a_reply(given: Judged) -> str | None:
     "Fails with each control that the judge fails"
     controls = given.measured.controls
     lost = [row["control"] for row in controls if row["failed"]]
-    mend = "take another judge, or teach this one that such texts lose"
+    mend = "take another judge (judge: under 07_judge), or teach this one that such texts lose"
     many = f"{len(lost)} of {len(controls)} controls, texts that must lose to people's replies"
     if lost: return f"the judge falls for {many} ({', '.join(lost)}); {mend}"
     return None if controls else "its controls were not asked"

@@ -242,10 +242,13 @@ def demo_page(booth: Booth, choices: list[str] = ()):
 
     letters = LETTERS[: len(booth.arms)]
     with gradio.Blocks(title="replytune: which reply is best?", analytics_enabled=False) as page:
-        gradio.Markdown("# Which reply is best?\nEach is another model's; the order says nothing.")
+        gradio.Markdown("# Which reply is best?\nEach was written in another way; the order says nothing.")
         if booth.label: gradio.Markdown(f"**{booth.label}**")
         kept = gradio.State(None)
-        if choices: tweet = gradio.Dropdown(list(choices), label="Tweet", value=choices[0])
+        if choices:
+            tweet = gradio.Dropdown(list(choices), label="Tweet", value=choices[0])
+            whole = gradio.Textbox(choices[0], label="The whole tweet", lines=2, interactive=False)
+            tweet.change(str, tweet, whole, api_name=False)
         else: tweet = gradio.Textbox(label="Tweet", lines=3, max_length=LENGTH_MAX + 1)
         ask = gradio.Button("Show the replies", variant="primary")
         with gradio.Row():
@@ -256,7 +259,8 @@ def demo_page(booth: Booth, choices: list[str] = ()):
         voter = gradio.Textbox(label="Your name, if you like", max_length=60)
         vote = gradio.Button("Vote, and tell me which was which", interactive=False)
         told = gradio.Textbox(label="What was what", lines=3, interactive=False)
-        standing = gradio.Textbox(booth.standing(), label="All votes so far", lines=4, interactive=False)
+        # a function is asked anew for each visitor
+        standing = gradio.Textbox(booth.standing, label="All votes so far", lines=4, interactive=False)
         _connect(gradio, booth, (tweet, ask, boxes, best, voter, vote, told, standing, kept))
     return page
 
@@ -276,11 +280,11 @@ def _connect(gradio, booth: Booth, parts: tuple):
         except StageError as error:
             gradio.Warning(str(error))
             return gradio.skip()
-        return said, booth.standing()
+        return said, booth.standing(), gradio.update(interactive=False)  # what was what is known now
 
     one = dict(concurrency_limit=1, concurrency_id="demo")
     ask.click(asked, [tweet], [kept, *boxes, best, told, vote], api_name="reply", **one)
-    vote.click(voted, [kept, best, voter], [told, standing], api_name=False, **one)
+    vote.click(voted, [kept, best, voter], [told, standing, vote], api_name=False, **one)
 
 # %% ../nbs/09d_demo.ipynb #09d00031
 def serve_demo(
@@ -306,8 +310,8 @@ def serve_demo(
             server_name=host, server_port=port or None, share=False, ssr_mode=False, quiet=True,
             prevent_thread_lock=True, show_error=True, footer_links=[],
         )
-    except OSError as error:
-        raise StageError(f"port {port} cannot be had: {error}; name another with --port") from None
+    except OSError:  # of which Gradio says in which variable it looks for ports
+        raise StageError(f"port {port} cannot be had; name another with --port") from None
     print(f"the demo is at {page.local_url} (Ctrl+C ends it); votes go to {booth.log.file}", flush=True)
     if not wait: return page
     page.block_thread()

@@ -140,7 +140,7 @@ def _forget_in_store(file: Path, texts: frozenset, only_count: bool) -> int:
 FORGETTING = ".forgetting.json"
 
 
-def plan_removal(run: Run, who: str) -> dict:
+def plan_removal(run: Run, who: str, noted: bool = True) -> dict:
     "What is to be forgotten; with what an earlier call, killed on its way, had noted"
     ids, texts = forgotten_ids(run, who)
     handle, sections = "" if who.isdigit() else who.lstrip("@").lower(), run.manifest()
@@ -157,7 +157,7 @@ def plan_removal(run: Run, who: str) -> dict:
         plan |= {name: sorted({*plan[name], *old[name]}) for name in ("ids", "texts")}
     else:
         plan["removed"] = forget_in_files(run, plan, only_count=True)
-    write_text(run / FORGETTING, json.dumps(plan))
+    if noted: write_text(run / FORGETTING, json.dumps(plan))
     return plan
 
 # %% ../nbs/09c_forget.ipynb #e1203063
@@ -197,12 +197,19 @@ def published_where(run: Run, ids: Iterable[str], who: str) -> list[dict]:
     return list(found.values())
 
 # %% ../nbs/09c_forget.ipynb #24ac47d8
-def forget(folder, who: str) -> dict:
-    """Remove an author (by handle) or a post (by id) from every file of a run, sign the files again, and
-    say what was removed where, what must be made again and where to look"""
+def forget(
+    folder,
+    who: str,  # a handle, or the id of a post
+    dry_run: bool = False,  # only count
+) -> dict:
+    """Remove an author or a post from every file of a run, sign the files again, and say what was removed
+    where, what must be made again and where to look"""
     run = Run(folder)
     if not (run / "manifest.json").exists():
         raise StageError(f"there is no run in {folder}; nothing was forgotten. Name the folder of a run")
+    if dry_run:
+        counted = plan_removal(run, who, noted=False)["removed"]
+        return {"who": who, "would be removed": counted, "note": "nothing was removed"}
     if (run / FORGETTING).exists():
         unfinished = json.loads((run / FORGETTING).read_text(encoding="utf-8"))["who"]
         if unfinished != who:

@@ -273,9 +273,9 @@ def plan_publication(
 
 # %% ../nbs/09f_hub.ipynb #09f25a1b
 HOLDS = {
-    "weights": "weights trained on the texts of {} people and posts",
-    "ids": "ids, no texts, of {} people and posts",
-    "texts": "texts of {} people and posts",
+    "weights": "weights trained on texts, with {} ids of people and posts behind them",
+    "ids": "{} ids of people and posts, no texts",
+    "texts": "texts, with {} ids of people and posts behind them",
 }
 
 
@@ -290,6 +290,7 @@ def show_plan(plan: Plan) -> str:
     said = HOLDS[plan.holds].format(len(plan.whose))
     return "\n".join([
         f"plan {plan.code}: {len(plan.files)} files, {total:,} bytes, to {where}", *rows,
+        *["a licence is stated with --licence"] * any(file.licence == "not stated" for file in plan.files),
         *["these stay here:"] * bool(why), *why, f"it would hold {said}",
         f"nothing was published. To publish: --confirm {plan.code}",
     ])

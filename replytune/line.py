@@ -133,7 +133,9 @@ def run_line(
     params, run = read_params(resolve(params_file)), Run(folder)
     check_stages(first, last)
     if found := early_problems(params): raise ParameterError(f"{params_file}: {'; '.join(found)}")
-    run.folder.mkdir(parents=True, exist_ok=True)
+    try: run.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError(f"{folder} cannot be a run folder: {error.strerror}; name another") from None
     planned = {stage: stored_params(given) for stage, given in params.items()}  # stage 07 signs the rule
     executed = 0
     busy = f"{run.folder} is being worked on by another command; wait for it or stop it"
@@ -263,6 +265,7 @@ def parser() -> argparse.ArgumentParser:
     hub.add_argument("--confirm", default="", help="the code that the plan prints")
     gone = commands.add_parser("forget", help="remove an author or a post from every file of a run")
     gone.add_argument("run"), gone.add_argument("who", help="a handle, or the id of a tweet or reply")
+    gone.add_argument("--dry-run", action="store_true", help="only count what would be removed")
     pod = commands.add_parser("pod", help="rent a GPU for stages 05 and 06, watch it, fetch, end it")
     pod.add_argument("action", choices=POD_ACTIONS)
     pod.add_argument("--run", required=True, help="run folder")
@@ -334,8 +337,8 @@ def bill_command(given) -> str:
 
 def forget_command(given) -> dict:
     "`replytune forget`: what was removed, and the command that makes again what rested on it"
-    answer = forget(given.run, given.who)
-    if not answer["make again"]: return answer
+    answer = forget(given.run, given.who, given.dry_run)
+    if not answer.get("make again"): return answer
     first = stage_number(min(answer["make again"], key=STAGES.index))
     return answer | {"command": f"make run RUN={given.run} FROM={first} (with its PARAMS)"}
 

@@ -469,7 +469,9 @@ def train_adapter(
     train, dev, too_long = split_rows(tokenizer, pairs, params)
     shaped = [params.model_dump(mode="json", exclude=LOOKS_ON), model_hash(name), precision, train, dev]
     key = sha256(json.dumps([code_version("train", "train_adapter"), *shaped]))
-    if known := _finished(folder, key, adapter): return known
+    if known := _finished(folder, key, adapter):
+        print("trained before, with the same pairs, parameters and code: the adapter stays", file=sys.stderr)
+        return known
     resolve_name("replytune.refusals:refuse_disk")(folder, name, params)
     start, notes = last_checkpoint(folder, key)
     notes += other_number(start, share.processes)

@@ -25,6 +25,7 @@
     const end = Math.min(start + size, found.length);
     said.textContent = found.length ? `${start + 1} to ${end} of ${found.length}` : "None of the comparisons is like that.";
     for (const pager of pagers) {
+      pager.hidden = found.length <= size;  // one page needs no turning
       pager.querySelector("[data-step='-1']").setAttribute("aria-disabled", String(start === 0));
       pager.querySelector("[data-step='1']").setAttribute("aria-disabled", String(start >= last));
       pager.querySelector(".place").textContent = `Page ${start / size + 1} of ${last / size + 1}`;
@@ -46,7 +47,6 @@
       event.preventDefault();
       step(by);
     });
-    pager.hidden = false;
   }
   tools.hidden = false;
   show(0);

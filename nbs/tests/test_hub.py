@@ -99,7 +99,7 @@ def test_without_a_yes_nothing_is_asked_of_anybody(run, server, capsys):
     signed = {name for section in run.manifest().values() for name in section["wrote"]}
     gone = {file.path for file in plan.files} | {f"adapter/{file.path}" for file in plan.files}
     assert not signed - gone - set(plan.stays), "a file of which the plan says nothing"
-    assert main(["publish", str(run.folder), "me/replies", "--confirm", "00000000"]) == 0 and server.asked == []
+    assert main(["publish", str(run.folder), "me/replies", "--confirm", "00000000"]) == 1 and server.asked == []
 
 
 def test_another_file_name_or_visibility_has_another_code(run):

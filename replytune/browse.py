@@ -22,7 +22,7 @@ OUTCOMES = {
 MARKS = {
     "orders disagree": "the judge changes its mind when the replies change places",
     "cut off": "one of the two replies ends because no more tokens were allowed",
-    "flagged": "one of the two talks to the judge, or looks as if it did",
+    "flagged": "one of the two holds words to a judge, or the prompt's tags",
     "identical": "both arms wrote the same",
 }
 

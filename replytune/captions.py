@@ -15,7 +15,8 @@ CAPTIONS = {  # figure: its heading, and what to see in it
     "contrasts": (
         "Who is preferred to whom",
         "Each dot is how often the first arm of a pair was preferred, its line the interval. A line "
-        "that crosses the middle decides nothing; the dotted line is what would be worth having.",
+        "that crosses the middle does not show which of the two is preferred; the dotted line is what "
+        "would be worth having.",
     ),
     "strengths": (
         "All arms on one scale",
@@ -24,7 +25,7 @@ CAPTIONS = {  # figure: its heading, and what to see in it
     ),
     "judges": (
         "The judge beside simpler ones",
-        "How often each names the better-liked of two real replies. A judge whose line reaches the "
+        "How often each names the better-liked of two replies. A judge whose line reaches the "
         "middle may be a coin.",
     ),
     "controls": (
@@ -43,8 +44,9 @@ CAPTIONS = {  # figure: its heading, and what to see in it
     ),
     "reasons": (
         "Why pairs were turned down",
-        "On top what was kept, below it the reasons; a pair may have several. One bar much longer "
-        "than the rest means that one threshold decides what the data is.",
+        "On top what was kept, below it the reasons; a pair may have several. A threshold whose bar "
+        "is much longer than the rest decides what the data is. *Unmeasured*: other reasons had "
+        "settled it before the slow models were asked.",
     ),
     "lengths": (
         "How long the replies are",

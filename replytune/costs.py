@@ -358,7 +358,9 @@ def plan_table(rows: list[Planned]):
     cap = lambda dollars: {"cap": money(dollars) if dollars else ""}
     table = {row.item: {case: shown(getattr(row, case)) for case in CASES} | cap(row.cap) for row in rows}
     table["in all"] = {case: money(*total(getattr(row, case) for row in rows)) for case in CASES}
-    table["in all"] |= cap(math.fsum(row.cap or 0 for row in rows))
+    capped = money(math.fsum(row.cap or 0 for row in rows))
+    asked = any(row.item == "people" and not isinstance(row.realistic, Unavailable) for row in rows)
+    table["in all"]["cap"] = f"{capped} without people" if asked else capped
     return pandas.DataFrame.from_dict(table, orient="index")
 
 # %% ../nbs/08i_costs.ipynb #08ih0002

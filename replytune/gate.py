@@ -203,14 +203,15 @@ def measures_engagement(rows: list[dict]) -> tuple[bool, str]:
     own, others = rows[0], {row["judge"]: row for row in rows[1:] if "lead" in row}
     if "low" not in own: return False, f"it could not be measured: {own['accuracy']['unavailable']}"
     ends = f"{own['low']:.0%} to {own['high']:.0%}"
-    known = f"on {own['pairs']} pairs of replies whose likes are known"
+    known = f"on {own['pairs']} pairs of replies outside the test split, whose likes are known,"
     said = f"{known} it was right in {own['accuracy']:.0%} ({ends})"
     if own["low"] <= 0.5:
         truth = max(0.55, own["accuracy"])
         pairs = pairs_needed(own, truth)
-        size = f"so few pairs show a judge that is right in 60% only in {power_at(own, 0.6):.0%} of runs"
-        needed = f"one that is right in {truth:.0%} takes about {pairs} (to show it in four runs of five)"
-        return False, f"{said}, so it may be guessing: {size}, and {needed}"
+        power = power_at(own, 0.6)
+        size = f"{own['pairs']} reveal even a judge that is right in 60% only in {power:.0%} of runs"
+        needed = f"to tell {truth:.0%} from a coin takes about {pairs} such pairs"
+        return False, f"{said}, so it may be guessing; {needed} ({size})"
     if worse := [name for name, row in others.items() if row["lead high"] < 0]:
         return False, f"{said}, and is shown to be worse than \"{worse[0]}\""
     if others["the longer"]["lead"] <= 0: return False, f"{said}, not ahead of \"the longer\""

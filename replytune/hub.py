@@ -48,7 +48,7 @@ FIRST_LINE = {
     "GO": "**GO.** The verdict of this run, with its reasons, stands below.",
     "NO-GO": "**NO-GO: by the rule of this run, the adapter is not enough better to matter.**",
     "INCONCLUSIVE": "**INCONCLUSIVE: it was not shown that the adapter is better, nor that it is not.**",
-    "INVALID": "**INVALID: a check failed, so that there is no verdict and no number to quote.**",
+    "INVALID": "**INVALID: a check failed. There is no verdict, and the numbers below are no result.**",
 }
 
 

@@ -254,7 +254,11 @@ def pipeline_picture() -> Chart:
         name: (n % half if n < half else half - 1 - n % half, n // half) for n, name in enumerate(STAGES)
     }
     boxes = {name.replace("_", "\n", 1): place for name, place in where.items()}
-    handed = {stage: [name for name, writer in FILES.items() if writer == stage] for stage in STAGES}
+    signed = "registered.json"  # before the judge is asked; it is handed to nobody
+    handed = {
+        stage: [name for name, writer in FILES.items() if writer == stage and name != signed]
+        for stage in STAGES
+    }
     said = [re.split("[/.]", handed[one][0])[0] if handed[one] else "" for one in STAGES]
     steps = list(zip(boxes, list(boxes)[1:], said))
     return flow(

@@ -79,9 +79,18 @@ def verdict_sentence(stats: dict) -> str:
     said += " " + MEANING[stats["decision"]].format(**stats, check=check, what=what)
     if stats["decision"] == "INCONCLUSIVE": said += f" {needed_sentence(stats)}"
     for mark in stats["marks"]: said += f" Note: {mark}."
+    said += _against_rag(stats)
     own = "what the judge prefers, not what people would"
     likes = "what people like" if stats["claim"]["word"] == "engagement" else own
     return f"{said} This is about {likes}: {stats['claim']['why']}."
+
+
+def _against_rag(stats: dict) -> str:
+    "What the cheap alternative came to, which a reader of the one number would ask next"
+    row = next((row for row in stats["contrasts"] if row["contrast"] == "tuned-rag"), None)
+    if row is None or row["estimate"] is None: return ""
+    ends = f"{row['low']:.1%} to {row['high']:.1%}"
+    return f" Against rag, which needs no training, tuned came to {row['estimate']:.1%} ({ends})."
 
 
 def needed_sentence(stats: dict) -> str:
@@ -116,7 +125,7 @@ def rule_sentence(stats: dict) -> str:
 
 def _seen(stats: dict) -> str:
     if stats["decision"] != "INVALID": return f"It saw: {stats['why']}."
-    return f'A check has failed: {stats["why"].partition(": ")[0]}.'
+    return f'The check "{stats["why"].partition(": ")[0]}" has failed.'
 
 
 def _edge(stats: dict) -> str:

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['SEAL', 'NOT_SEALED', 'handed', 'provenance_picture', 'manifest_end', 'provenance_tree', 'stale_stages',
-           'seal_manifest', 'is_sealed', 'sealed_after', 'Finding', 'check_run', 'unsigned_files', 'verify']
+           'seal_manifest', 'is_sealed', 'sealed_after', 'Finding', 'check_run', 'unsigned_files', 'by_folder',
+           'verify']
 
 # %% ../nbs/00v_verify.ipynb #00v03a1b
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -181,6 +183,14 @@ def unsigned_files(run: Run) -> list[str]:
     return [name for name in file_hashes(run.folder) if name not in known and not name.startswith(parts)]
 
 # %% ../nbs/00v_verify.ipynb #00v25a1b
+def by_folder(names: list[str]) -> str:
+    "Files as they are named, those of a folder as a number"
+    inside = Counter(name.partition("/")[0] for name in names if "/" in name)
+    return ", ".join([name for name in names if "/" not in name] + [
+        f"{folder}/ ({count} file{'s' * (count > 1)})" for folder, count in sorted(inside.items())
+    ])
+
+
 def verify(folder, seal: bool = False) -> tuple[str, int]:
     "What `replytune verify` prints, and its exit code: 1 if a file is not as its stage left it"
     run, found = Run(folder), check_run(folder)
@@ -191,7 +201,7 @@ def verify(folder, seal: bool = False) -> tuple[str, int]:
     if stale: lines.append(f"to be run again: {', '.join(stale)} (FROM={stale[0].partition('_')[0]})")
     hints = {None: "has no seal: `--seal` notes its hash", True: "is as it was sealed", False: NOT_SEALED}
     lines.append(f"manifest.json {hints[is_sealed(run)]}")
-    if loose := unsigned_files(run): lines.append(f"signed by no stage, not checked: {', '.join(loose)}")
+    if loose := unsigned_files(run): lines.append(f"signed by no stage, not checked: {by_folder(loose)}")
     count = sum(len(section["wrote"]) for section in run.manifest().values())
     bad = sum(each.file != "manifest.json" for each in found)
     return "\n".join([*lines, f"{count} files signed, {bad} findings"]), int(bool(found))

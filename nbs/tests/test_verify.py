@@ -113,9 +113,10 @@ def test_without_a_seal_it_says_so_and_seals_on_request(run, capsys):
 def test_the_command_says_what_to_run_again_and_ends_in_one(run, capsys):
     flip(run / "judgements.jsonl")
     write_text(run / "planned.json", "{}")
+    for name in ("a", "b"): write_text(run / "cache/replies" / name, "")
     assert main(["verify", str(run.folder)]) == 1
     said = capsys.readouterr().out
-    assert "changed  judgements.jsonl  (stale: 07_judge, 08_stats, 09_report)" in said and "signed by no stage, not checked: planned.json" in said
+    assert "changed  judgements.jsonl  (stale: 07_judge, 08_stats, 09_report)" in said and "signed by no stage, not checked: planned.json, cache/ (" in said and "cache/replies" not in said
     assert main(["verify", str(run.folder / "nowhere")]) == 1
 
 

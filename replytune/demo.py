@@ -252,8 +252,7 @@ def demo_page(booth: Booth, choices: list[str] = ()):
         else: tweet = gradio.Textbox(label="Tweet", lines=3, max_length=LENGTH_MAX + 1)
         ask = gradio.Button("Show the replies", variant="primary")
         with gradio.Row():
-            # as wide as a telephone, where each stands below the other
-            look = {"lines": 6, "interactive": False, "min_width": 280}
+            look = {"lines": 6, "interactive": False, "min_width": 280}  # on a telephone one a row
             boxes = [gradio.Textbox(label=letter, **look) for letter in letters]
         best = gradio.Radio([*letters, NONE], label="Best reply")
         voter = gradio.Textbox(label="Your name, if you like", max_length=60)

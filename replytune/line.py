@@ -406,15 +406,16 @@ def main(arguments: list[str] | None = None) -> int:
         load_secrets()
         check_folders(given)
         with logged(given): answer = COMMANDS[given.command](given)
-        if isinstance(answer, int): return answer
-        said, code = answer if isinstance(answer, tuple) else (answer, 0)
-        print(said if isinstance(said, str) else json.dumps(said, indent=1))
-        return code
+        if not isinstance(answer, int):
+            said, answer = answer if isinstance(answer, tuple) else (answer, 0)
+            print(said if isinstance(said, str) else json.dumps(said, indent=1))
+        sys.stdout.flush()  # here, where somebody hears of it
+        return answer
     except (StageError, ParameterError) as error:
         print(f"replytune: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
-        sys.stdout = open(os.devnull, "w")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the buffer still holds
         return 1
     except KeyboardInterrupt:
         print("replytune: stopped; the same command goes on from here", file=sys.stderr)

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import json
 import re
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from .schema import Pair, flow
@@ -153,6 +153,12 @@ class own_names:
             said = output.get("data", {}).get("text/markdown")
             if said: output["data"]["text/markdown"] = SOURCE.sub(self._source, "".join(said))
 
+    @cached_property
+    def _tree(self) -> ast.Module:
+        "The page's module as it is written, read once for all of its definitions"
+        file = importlib.util.find_spec(self.module).origin
+        return ast.parse(Path(file).read_text(encoding="utf-8"))
+
     def _page(self, found: re.Match) -> str:
         own = self.lookup.doc(f"{self.module}.{found['name']}")
         return f"{found[1]}{own})" if own else found[0]
@@ -160,7 +166,7 @@ class own_names:
     def _source(self, found: re.Match) -> str:
         own = self.lookup[f"{self.module}.{found['name']}"]
         if own is None: return found[0]
-        node = ast.parse((project_root() / own[1]).read_text(encoding="utf-8"))
+        node = self._tree
         for part in found["name"].split("."):
             node = next(each for each in node.body if getattr(each, "name", None) == part)
         return f"{found[1]}{own[2]}#L{node.lineno}{found[2]}"

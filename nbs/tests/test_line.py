@@ -143,10 +143,15 @@ def test_missing_and_unfinished_inputs_are_refused(copied, params_file, capsys):
     assert "clean.jsonl is missing although 03b_split wrote it" in capsys.readouterr().err
 
 
-def test_a_reader_that_has_seen_enough_leaves_no_traceback():
-    command = f"{sys.executable} -c 'from replytune.line import main; raise SystemExit(main([\"provenance\", \"{SAMPLE_RUN}\"]))' | head -1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=project_root())
-    assert done.stdout.startswith("01_collect") and done.stderr == ""
+@pytest.mark.parametrize("command", ["verdict", "provenance"])
+def test_a_reader_that_has_seen_enough_leaves_no_traceback(command):
+    read, write = os.pipe()
+    os.close(read)  # gone before the first line, so that the first write fails, however little it is
+    code = f"from replytune.line import main; raise SystemExit(main([{command!r}, {SAMPLE_RUN!r}]))"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, cwd=project_root(), env=buffered)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("command", [["verdict", "runs/nope"], ["compare", SAMPLE_RUN, "runs/nope"], ["agreement", "runs/nope"], ["publish", "runs/nope", "a/b"], ["forget", "runs/nope", "x"], ["costs", "runs/nope"]])
@@ -166,7 +171,6 @@ def test_slips_are_found_before_the_first_stage(stage, slip, said, tmp_path, cap
     assert main(["run", "--run", str(tmp_path / "run"), "--params", str(tmp_path / "slip.yaml")]) == 1
     error = capsys.readouterr().err
     assert said in error and stage in error and not (tmp_path / "run").exists()
-
 
 
 def test_changed_parameters_and_reviews_are_noticed(copied, params_file):
